@@ -1,0 +1,44 @@
+# make help lists what there is. PYTHON chooses the interpreter that makes the environment.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow test-gpu bench lint clean tensorboard
+
+help: ## what each target does
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.ready ## an environment with everything, in .venv
+
+$(VENV)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+demo: setup ## train on the embedded digits and end with a picture (about two minutes)
+	$(BIN)/python -m gan_runner
+
+test: setup ## the tests
+	$(BIN)/python -m pytest -q -n $(WORKERS)
+
+test-slow: setup ## proofs that take minutes: kills, learning, every combination
+	$(BIN)/python -m pytest -q -m slow
+
+test-gpu: setup ## tests that need a CUDA device
+	$(BIN)/python -m pytest -q -m gpu
+
+bench: setup ## speed as ratios, alternating in one process
+	$(BIN)/python scripts/bench.py
+
+lint: setup ## ruff and pyright
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+tensorboard: setup ## all runs in the browser
+	$(BIN)/tensorboard --logdir outputs
+
+clean: ## remove the environment and caches, keep runs
+	rm -rf $(VENV) .pytest_cache .ruff_cache build dist *.egg-info
