@@ -1,0 +1,82 @@
+"""What data promises: a shape, a kind, rows by index, and the way back to pixels or prices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Shape of one sample and what it is.
+
+    Attributes:
+        shape: (channels, height, width) of an image, (columns,) of a table row, (columns, time) of a series.
+        kind: "image", "table" or "series".
+        classes: number of labels, 0 where there are none.
+        names: column names of a table or a series.
+    """
+
+    shape: tuple[int, ...]
+    kind: str
+    classes: int = 0
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set in memory or memory-mapped, addressed by row.
+
+    Attributes:
+        spec: shape and kind of a row.
+        data: (n, *spec.shape); uint8 pixels for images, float32 otherwise.
+        name: what to call it in tables and file names.
+        labels: (n,) int64, for evaluation and conditional models; never seen by an unconditional game.
+        held_out: a second split that training never sees.
+        truth: what a simulator knows and data does not: mode centres, location, scatter, outlier flags.
+        offset, scale: (columns,) of tables and series; `decode` multiplies and adds them back.
+        digest: hex sha256 of the decoded rows; part of a run's fingerprint.
+        notes: one-line facts about how the rows were made, for the run's manifest: crop, conversion, columns dropped.
+    """
+
+    spec: Spec
+    data: Tensor
+    name: str = "data"
+    labels: Tensor | None = None
+    held_out: Source | None = None
+    truth: Mapping[str, Tensor] = field(default_factory=dict)
+    offset: Tensor | None = None
+    scale: Tensor | None = None
+    digest: str = ""
+    notes: tuple[str, ...] = ()
+    device: torch.device = CPU
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def to(self, device: torch.device, limit: int = 4 << 30) -> Source:
+        """The same source with its rows on `device`; larger than `limit` bytes they stay where they are."""
+        fits = self.data.numel() * self.data.element_size() <= limit
+        data = self.data.to(device) if fits else self.data
+        held_out = self.held_out.to(device, limit) if self.held_out is not None else None
+        return replace(self, data=data, held_out=held_out, device=device)
+
+    def take(self, index: Tensor) -> Tensor:
+        """Rows `index` (n,) as float32 (n, *shape) on the device, in the scale of training: images in [-1, 1]."""
+        rows = self.data[index.to(self.data.device)].to(self.device)
+        return rows.float().div_(127.5).sub_(1) if rows.dtype == torch.uint8 else rows
+
+    def decode(self, x: Tensor) -> Tensor:
+        """Samples (n, *shape) back in natural units: uint8 pixels for images, columns unscaled otherwise."""
+        x = x.detach()
+        if self.spec.kind == "image":
+            return x.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+        if self.scale is None or self.offset is None:
+            return x
+        trailing = (-1, *[1] * (x.dim() - 2))
+        return x * self.scale.to(x.device).view(trailing) + self.offset.to(x.device).view(trailing)
