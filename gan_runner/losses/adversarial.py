@@ -1,0 +1,147 @@
+"""The generic game between a generator and a discriminator, in the orders in which papers let them move."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from gan_runner.losses.constraints import Constraint
+from gan_runner.losses.objective import Objective
+from gan_runner.losses.payoffs import Payoff
+from gan_runner.losses.penalties import Penalty, full
+from gan_runner.state import Clock, Logs, Nets, State
+
+
+@dataclass(frozen=True)
+class CriticWarmup:
+    """`updates` critic steps in the first `first` iterations and in every `every`-th (code of Arjovsky et al. 2017)."""
+
+    first: int = 25
+    every: int = 500
+    updates: int = 100
+
+    def __post_init__(self) -> None:
+        if self.first < 0 or self.every < 1 or self.updates < 1:
+            raise ValueError(f"first={self.first} must be >= 0, every={self.every} and updates={self.updates} >= 1")
+
+    def __call__(self, step: int, usual: int) -> int:
+        return self.updates if step < self.first or step % self.every == 0 else usual
+
+
+@dataclass(frozen=True)
+class Adversarial(Objective):
+    """Alternating updates with fresh noise for each (Goodfellow et al. 2014, Algorithm 1; k = n_critic).
+
+    Attributes:
+        payoff: what each side wants, given both scores.
+        penalties: added to the discriminator's loss, logged under their names.
+        extras: added to the generator's loss, likewise.
+        constraints: applied after each discriminator step.
+        n_critic: discriminator steps per iteration, each on its own batch of real data.
+        warmup: (iteration, n_critic) -> discriminator steps in that iteration.
+
+    Raises:
+        ValueError: `n_critic` is below 1.
+    """
+
+    payoff: Payoff
+    penalties: Mapping[str, Penalty] = field(default_factory=dict)
+    extras: Mapping[str, Penalty] = field(default_factory=dict)
+    constraints: Mapping[str, Constraint] = field(default_factory=dict)
+    n_critic: int = 1
+    warmup: CriticWarmup | None = None
+
+    players: ClassVar = {"discriminator": ("discriminator",), "generator": ("generator",)}
+
+    def __post_init__(self) -> None:
+        if self.n_critic < 1:
+            raise ValueError(f"n_critic={self.n_critic} is below 1")
+
+    def batches(self, clock: Clock) -> int:
+        return self.warmup(clock.step, self.n_critic) if self.warmup else self.n_critic
+
+    def prepare(self, s: State) -> int:
+        return self.batches(s.clock)
+
+    def step(self, s: State, x: Tensor, key: int) -> Logs:
+        for real in x.chunk(key):
+            with torch.no_grad():
+                fake = self.sample(s, len(real))
+            logs = self.criticise(s, real, fake)
+        fake = self.sample_with_graph(s, len(real))
+        return logs | s.players["generator"].descend(self.generator_loss, s.nets, real, fake)
+
+    def criticise(self, s: State, real: Tensor, fake: Tensor) -> Logs:
+        """One discriminator step and what must hold after it."""
+        logs = s.players["discriminator"].descend(self.discriminator_loss, s.nets, real, fake)
+        for constrain in self.constraints.values():
+            constrain(s.players["discriminator"])
+        return logs
+
+    def sample_with_graph(self, s: State, n: int) -> Tensor:
+        """Samples (n, *shape) that remember how the generator made them."""
+        return self.generate(s, self.latent(s, n))
+
+    def discriminator_loss(self, nets: Nets, real: Tensor, fake: Tensor) -> tuple[Tensor, Logs]:
+        """The payoff plus penalties; logs the loss without penalties, each penalty, and both scores."""
+        D = nets["discriminator"]
+        score_real, score_fake = full(D(real)), full(D(fake))
+        loss = self.payoff.discriminator(score_real, score_fake)
+        logs = {"discriminator/loss": loss, "score/real": score_real, "score/fake": score_fake}
+        for name, penalty in self.penalties.items():
+            logs[f"discriminator/{name}"] = term = penalty(D, real, fake)
+            loss = loss + term
+        return loss, logs
+
+    def generator_loss(self, nets: Nets, real: Tensor, fake: Tensor) -> tuple[Tensor, Logs]:
+        """The payoff plus extras, on generated samples that carry their graph."""
+        D = nets["discriminator"]
+        score_fake = full(D(fake))
+        score_real = full(D(real)) if self.payoff.paired else score_fake
+        loss = self.payoff.generator(score_real, score_fake)
+        logs = {"generator/loss": loss}
+        for name, extra in self.extras.items():
+            logs[f"generator/{name}"] = term = extra(D, real, fake)
+            loss = loss + term
+        return loss, logs
+
+    def summary(self, pooled: Mapping[str, Tensor]) -> dict[str, float]:
+        return self.payoff.summary(pooled["score/real"].float(), pooled["score/fake"].float())
+
+
+class Reusing(Adversarial):
+    """The generator learns from the very samples the discriminator has just judged (the DCGAN authors' order).
+
+    One forward pass of the generator fewer per iteration than `Adversarial`.
+    """
+
+    def step(self, s: State, x: Tensor, key: int) -> Logs:
+        for real in x.chunk(key):
+            fake = self.sample_with_graph(s, len(real))
+            logs = self.criticise(s, real, fake.detach())
+        return logs | s.players["generator"].descend(self.generator_loss, s.nets, real, fake)
+
+
+class Simultaneous(Adversarial):
+    """Both gradients from one forward pass of the generator, then both steps (the code of Goodfellow et al. 2014)."""
+
+    def __post_init__(self) -> None:
+        if self.n_critic != 1:
+            raise ValueError(f"n_critic={self.n_critic}: simultaneous updates know only n_critic=1")
+        if self.warmup is not None:
+            raise ValueError("warmup=...: simultaneous updates have no critic steps to warm up")
+
+    def step(self, s: State, x: Tensor, key: int) -> Logs:
+        fake = self.sample_with_graph(s, len(x))
+        D, G = s.players["discriminator"], s.players["generator"]
+        downhill_D, logs_D = D.gradient(self.discriminator_loss, s.nets, x, fake.detach())
+        downhill_G, logs_G = G.gradient(self.generator_loss, s.nets, x, fake)
+        D.apply(downhill_D)
+        G.apply(downhill_G)
+        for constrain in self.constraints.values():
+            constrain(D)
+        return logs_D | logs_G

@@ -1,0 +1,65 @@
+"""What every training method is: a frozen recipe that directs the players one step at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import ClassVar, Protocol, cast
+
+import torch
+from torch import Tensor
+
+from gan_runner.state import Clock, Logs, State
+
+
+class Generator(Protocol):
+    """What the role "generator" promises beyond being a module."""
+
+    def noise(self, n: int) -> Tensor:
+        """(n, latent) draws from its prior."""
+        ...
+
+    def __call__(self, z: Tensor) -> Tensor: ...
+
+
+class Objective:
+    """A method with its rules of play. Frozen: all that changes lives in the State.
+
+    Attributes:
+        players: who moves which roles, and so which networks a model must offer.
+        averaged: the roles that make samples and are sampled through their moving average.
+    """
+
+    players: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    averaged: ClassVar[tuple[str, ...]] = ("generator",)
+
+    def batches(self, clock: Clock) -> int:
+        """How many batches of real data the step at this time consumes."""
+        return 1
+
+    def setup(self, s: State, rows: int) -> None:
+        """Make the memory the method needs, once, at its full size."""
+
+    def prepare(self, s: State) -> Hashable:
+        """On the host, before each step: write schedules into tensors; return what selects the program."""
+        return None
+
+    def step(self, s: State, x: Tensor, key: Hashable) -> Logs:
+        """One iteration on real rows `x` (batch * batches, *shape): device work that cannot see the clock."""
+        raise NotImplementedError
+
+    def summary(self, pooled: Mapping[str, Tensor]) -> dict[str, float]:
+        """What the pooled logs of an interval mean: "quantity" to number, computed at ticks only."""
+        return {}
+
+    def latent(self, s: State, n: int) -> Tensor:
+        """(n, latent) draws from the prior of the generator."""
+        return cast(Generator, s.nets["generator"]).noise(n)
+
+    def generate(self, s: State, z: Tensor) -> Tensor:
+        """(n, *shape) samples from latents (n, latent)."""
+        return s.nets["generator"](z)
+
+    @torch.no_grad()
+    def sample(self, s: State, n: int) -> Tensor:
+        """(n, *shape) samples in the scale of training."""
+        return self.generate(s, self.latent(s, n))

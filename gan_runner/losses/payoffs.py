@@ -1,0 +1,135 @@
+"""What each side of a game wants, given the scores of real and generated samples.
+
+One convention everywhere: scores are raw logits (n,), higher means more real, D = sigmoid(score); losses are minimised
+and a logistic discriminator loss is the sum of its two means, 2 log 2 = 1.386 where D = 1/2. Both sides always get both
+scores, so relativistic games are no special case; a payoff whose generator ignores the real ones says so with `paired`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Protocol
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class Payoff(Protocol):
+    """Attributes:
+    paired: whether the generator's loss looks at the real scores, which then must be computed for it.
+    """
+
+    paired: ClassVar[bool]
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """The discriminator's loss (0-d) from scores (n,)."""
+        ...
+
+    def generator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """The generator's loss (0-d) from scores (n,); `real` is meaningful where `paired`."""
+        ...
+
+    def summary(self, real: Tensor, fake: Tensor) -> dict[str, float]:
+        """What the scores of an interval say about the game."""
+        ...
+
+
+def accuracies(real: Tensor, fake: Tensor, threshold: float = 0.0) -> dict[str, float]:
+    """Share of real samples scored above the threshold and of generated ones below it."""
+    return {
+        "accuracy_real": float((real > threshold).float().mean()),
+        "accuracy_fake": float((fake < threshold).float().mean()),
+    }
+
+
+class Logistic:
+    """The discriminator of Goodfellow et al. (2014), eq. 1: the log-likelihood of telling real from generated."""
+
+    paired: ClassVar[bool] = False
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+    def summary(self, real: Tensor, fake: Tensor) -> dict[str, float]:
+        """D(real), D(fake), accuracies, and a lower bound of the Jensen-Shannon divergence in nats."""
+        proven = math.log(2) - float(Logistic.discriminator(self, real, fake)) / 2
+        means = {"D_real": float(real.sigmoid().mean()), "D_fake": float(fake.sigmoid().mean())}
+        return means | accuracies(real, fake) | {"js_lower_bound": proven}
+
+
+class Minimax(Logistic):
+    """The saturating generator, min E log(1 - D(G(z))) (Goodfellow et al. 2014, Algorithm 1)."""
+
+    def generator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return -F.softplus(fake).mean()
+
+
+class NonSaturating(Logistic):
+    """The "log D trick", min -E log D(G(z)) (Goodfellow et al. 2014, section 3)."""
+
+    def generator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return F.softplus(-fake).mean()
+
+
+class LeastSquares:
+    """Scores are pulled to 1 for real and to 0 for generated samples (Mao et al. 2017, eq. 9: a=0, b=c=1)."""
+
+    paired: ClassVar[bool] = False
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return 0.5 * (real - 1).square().mean() + 0.5 * fake.square().mean()
+
+    def generator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return 0.5 * (fake - 1).square().mean()
+
+    def summary(self, real: Tensor, fake: Tensor) -> dict[str, float]:
+        return {"D_real": float(real.mean()), "D_fake": float(fake.mean())} | accuracies(real, fake, 0.5)
+
+
+class Hinge:
+    """Scores count until they pass the margin 1 (Lim and Ye 2017; Miyato et al. 2018, eq. 16-17)."""
+
+    paired: ClassVar[bool] = False
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+
+    def generator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return -fake.mean()
+
+    def summary(self, real: Tensor, fake: Tensor) -> dict[str, float]:
+        return {"score_real": float(real.mean()), "score_fake": float(fake.mean())} | accuracies(real, fake)
+
+
+class Wasserstein:
+    """The Wasserstein-1 distance up to the critic's Lipschitz constant (Arjovsky et al. 2017, eq. 2)."""
+
+    paired: ClassVar[bool] = False
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return fake.mean() - real.mean()
+
+    def generator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return -fake.mean()
+
+    def summary(self, real: Tensor, fake: Tensor) -> dict[str, float]:
+        """The estimate E f(real) - E f(fake): positive when the critic is right, and free of any penalty."""
+        means = {"score_real": float(real.mean()), "score_fake": float(fake.mean())}
+        return {"wasserstein_estimate": means["score_real"] - means["score_fake"]} | means
+
+
+class Relativistic:
+    """Each real sample against one generated (RpGAN, Jolicoeur-Martineau 2019; R3GAN, Huang et al. 2024, eq. 2)."""
+
+    paired: ClassVar[bool] = True
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return F.softplus(fake - real).mean()
+
+    def generator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return F.softplus(real - fake).mean()
+
+    def summary(self, real: Tensor, fake: Tensor) -> dict[str, float]:
+        """Mean scores, and the share of pairs in which the real sample scores higher."""
+        means = {"score_real": float(real.mean()), "score_fake": float(fake.mean())}
+        return means | {"accuracy_paired": float((real > fake).float().mean())}

@@ -1,0 +1,171 @@
+"""torch's optimizers under one signature: settings for all players, and for single ones where they differ."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.optim.adam import adam
+from torch.optim.rmsprop import rmsprop
+from torch.optim.sgd import sgd
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """Makes each player's optimizer: `optimizer(player, parameters)`.
+
+    Attributes:
+        lr: learning rate of every player.
+        players: player -> settings that differ for it, such as {"discriminator": {"lr": 4e-4}} (TTUR).
+        capturable: keep rates and counters on the device, as compiled and captured programs need.
+
+    Raises:
+        ValueError: a setting is out of range; the message names it.
+    """
+
+    lr: float
+    players: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    make: ClassVar[type[torch.optim.Optimizer]]
+
+    def __post_init__(self) -> None:
+        for player, settings in {"": {}, **self.players}.items():
+            check({**self.settings(), **settings}, f"{player}." if player else "")
+
+    def settings(self) -> dict[str, Any]:
+        """Keyword arguments for torch, without those of single players."""
+        return {k: v for k, v in vars(self).items() if k != "players"}
+
+    def __call__(
+        self, player: str, params: Iterable[nn.Parameter], *, tensor_rate: bool = False
+    ) -> torch.optim.Optimizer:
+        """An optimizer for `player`; with `tensor_rate` the learning rate is a tensor that programs can read."""
+        params = list(params)
+        settings = {**self.settings(), **self.players.get(player, {})}
+        if "betas" in settings:
+            settings["betas"] = tuple(settings["betas"])
+        if tensor_rate:
+            settings["lr"] = torch.tensor(float(settings["lr"]), dtype=torch.float64)
+        return self.make(params, **settings, **self.implementation(params, tensor_rate))
+
+    def implementation(self, params: list[nn.Parameter], tensor_rate: bool) -> dict[str, Any]:
+        """The fastest implementation torch has."""
+        return {"foreach": True, "capturable": True} if tensor_rate else {"fused": True}
+
+
+def check(settings: Mapping[str, Any], where: str) -> None:
+    """Refuse what torch would accept and training would not survive; torch itself lets an infinite rate pass."""
+    for name, value in settings.items():
+        values = value if isinstance(value, (list, tuple)) else [value]
+        low_open = name in ("lr", "eps")
+        below_one = name in ("betas", "momentum", "alpha")
+        for v in values:
+            fits = math.isfinite(v) and (v > 0 if low_open else v >= 0) and (v < 1 or not below_one)
+            if not fits:
+                allowed = "above 0" if low_open else "in [0, 1)" if below_one else "0 or above"
+                raise ValueError(f"{where}{name}={value} must be finite and {allowed}")
+        if name == "betas" and len(values) != 2:
+            raise ValueError(f"{where}betas={value} must be two numbers")
+
+
+@dataclass(frozen=True)
+class Adam(Optimizer):
+    """Adam (Kingma and Ba 2015)."""
+
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    make = torch.optim.Adam
+
+
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
+
+    weight_decay: float = 0.01
+    make = torch.optim.AdamW
+
+
+@dataclass(frozen=True)
+class SGD(Optimizer):
+    """Gradient descent, with momentum if asked (Polyak 1964)."""
+
+    momentum: float = 0.0
+    make = torch.optim.SGD
+
+    def implementation(self, params: list[nn.Parameter], tensor_rate: bool) -> dict[str, Any]:
+        return {"foreach": True} if tensor_rate else {"fused": True}
+
+
+@dataclass(frozen=True)
+class RMSprop(Optimizer):
+    """RMSprop (Hinton 2012); torch has no fused form of it."""
+
+    alpha: float = 0.99
+    eps: float = 1e-8
+    make = torch.optim.RMSprop
+
+    def implementation(self, params: list[nn.Parameter], tensor_rate: bool) -> dict[str, Any]:
+        return {"foreach": True, "capturable": tensor_rate}
+
+
+# -- the same steps as plain functions, for programs that trace a whole iteration ------------------
+
+
+def traceable(optimizer: torch.optim.Optimizer) -> Callable[[Sequence[Tensor]], None]:
+    """`optimizer.step` as a function of gradients that torch.compile can follow, over the same state.
+
+    Counters are float64, so that bias corrections agree with eager ones to the last digits of float64.
+    """
+    (group,) = optimizer.param_groups
+    params: list[Tensor] = group["params"]
+    common = {"lr": group["lr"], "weight_decay": group.get("weight_decay", 0.0), "maximize": False, "foreach": True}
+
+    def slot(name: str) -> list[Tensor]:
+        for p in params:
+            optimizer.state[p].setdefault(name, torch.zeros_like(p, memory_format=torch.preserve_format))
+        return [optimizer.state[p][name] for p in params]
+
+    def steps() -> list[Tensor]:
+        for p in params:
+            taken = float(optimizer.state[p].get("step", 0.0))
+            optimizer.state[p]["step"] = torch.tensor(taken, dtype=torch.float64, device=p.device)
+        return [optimizer.state[p]["step"] for p in params]
+
+    if isinstance(optimizer, torch.optim.Adam):
+        first, second, counters = slot("exp_avg"), slot("exp_avg_sq"), steps()
+        beta1, beta2 = group["betas"]
+        decoupled = isinstance(optimizer, torch.optim.AdamW)
+        settings = {"beta1": beta1, "beta2": beta2, "eps": group["eps"], "amsgrad": False, "capturable": True}
+
+        def step(grads: Sequence[Tensor]) -> None:
+            adam(
+                params, list(grads), first, second, [], counters, **common, **settings, decoupled_weight_decay=decoupled
+            )
+
+        return step
+    if isinstance(optimizer, torch.optim.RMSprop):
+        squares, counters = slot("square_avg"), steps()
+        settings = {
+            "alpha": group["alpha"],
+            "eps": group["eps"],
+            "momentum": 0.0,
+            "centered": False,
+            "capturable": True,
+        }
+
+        def step(grads: Sequence[Tensor]) -> None:
+            rmsprop(params, list(grads), squares, [], [], counters, **common, **settings)
+
+        return step
+    if isinstance(optimizer, torch.optim.SGD):
+        momentum = group["momentum"]
+        buffers: list[Tensor | None] = [*slot("momentum_buffer")] if momentum else [None] * len(params)
+
+        def step(grads: Sequence[Tensor]) -> None:
+            sgd(params, list(grads), buffers, **common, momentum=momentum, dampening=0, nesterov=False)
+
+        return step
+    raise ValueError(f"{type(optimizer).__name__} has no traceable step: choose train.program=eager")
