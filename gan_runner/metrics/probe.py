@@ -1,0 +1,50 @@
+"""The interface between a run and what looks at it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from torch import Tensor
+
+from gan_runner.datasets.spec import Source
+
+
+@dataclass
+class Findings:
+    """What a probe saw.
+
+    Attributes:
+        scalars: name to number; logged as `eval/<name>`.
+        pictures: name to uint8 RGB (height, width, 3); logged as `pictures/<name>` and written as PNG.
+    """
+
+    scalars: dict[str, float] = field(default_factory=dict)
+    pictures: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Draw(Protocol):
+    """Samples as a probe may ask for them: always the same noise, so that pictures can be compared over time."""
+
+    def __call__(self, n: int, *, live: bool = False) -> Tensor:
+        """(n, *shape) in the scale of training, on the source's device; from the moving average of the weights
+        unless `live`. The first k of n samples are those of a call for k."""
+        ...
+
+    def interpolate(self, rows: int, columns: int) -> Tensor | None:
+        """(rows * columns, *shape): each row walks on the sphere between two latents; None where there is no latent."""
+        ...
+
+
+class Probe(Protocol):
+    """A metric or a picture. Constructed from YAML with its own settings.
+
+    Attributes:
+        every: steps between two calls, the last at the end; 0 means at the end only, -1 before the first step only.
+        kinds: the kinds of data it understands.
+    """
+
+    every: int
+    kinds: frozenset[str]
+
+    def __call__(self, draw: Draw, source: Source) -> Findings: ...
