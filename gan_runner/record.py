@@ -1,0 +1,240 @@
+"""What a run writes down while it trains: numbers, pictures, checkpoints. Training is the same without it."""
+
+from __future__ import annotations
+
+import math
+import resource
+import time
+import traceback
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gan_runner import checkpoint
+from gan_runner.console import Console
+from gan_runner.draw import Draw
+from gan_runner.errors import Diverged, Fault, StorageError
+from gan_runner.logbook import Logbook
+from gan_runner.loop import Run
+from gan_runner.signals import Stop
+from gan_runner.state import Logs
+
+START, END = -1, 0
+"""Values of a probe's `every` that mean "before the first step" and "after the last"."""
+
+PATIENCE = (1.0, 5.0, 25.0)
+"""Seconds between attempts to save on a disk that is full or failing."""
+
+
+class Recorder:
+    """Logs, looks and saves at their intervals; see `gan_runner.loop.Recorder`.
+
+    Args:
+        facts: what the manifest of each checkpoint says about the run.
+        stop: may ask to save now.
+        strict: raise what a probe raises instead of warning.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        folder: Path,
+        logbook: Logbook,
+        console: Console,
+        *,
+        log_every: int,
+        checkpoint_every: int,
+        keep: int,
+        facts: Mapping[str, Any],
+        stop: Stop,
+        strict: bool = False,
+    ):
+        self.run, self.folder, self.logbook, self.console = run, folder, logbook, console
+        self.log_every, self.checkpoint_every, self.keep = log_every, checkpoint_every, keep
+        self.facts, self.stop, self.strict = dict(facts), stop, strict
+        self.draw = Draw(run.objective, run.state, run.source.device, run.seed)
+        self.losses: dict[str, float] = {}
+        self.metrics: dict[str, float] = {}
+        self.looked: dict[str, int] = {}
+        self.saved = self.reported = run.state.clock.step
+        known, worst = checkpoint.best(self.checkpoints), math.inf if run.falling else -math.inf
+        self.best = worst if known is None else known
+        self.busy, self.mark, self.rate = 0.0, time.monotonic(), 0.0
+        self.seen = run.state.clock.seen
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "ckpt"
+
+    def start(self) -> None:
+        """Before the first step: what is shown once."""
+        self.logbook.layout()
+        if self.run.state.clock.step == 0:
+            self.look(name for name, probe in self.run.probes.items() if probe.every == START)
+        self.mark = time.monotonic()
+
+    def step(self, logs: Logs) -> None:
+        """After each iteration."""
+        self.logbook.add(logs)
+        step = self.run.state.clock.step
+        if step % self.log_every == 0:
+            self.report()
+        self.console.progress(step, self.rate, self.losses)
+        due = [name for name, probe in self.run.probes.items() if probe.every > 0 and step % probe.every == 0]
+        improved = self.look(due) if due else False
+        if improved or self.stop.save_now or step % self.checkpoint_every == 0:
+            self.save()
+            self.stop.save_now = False
+        if improved:
+            checkpoint.mark_best(self.checkpoints, step, self.best)
+
+    def finish(self) -> None:
+        """After the last step: the rest of the numbers, a last look by every probe, a last checkpoint."""
+        step = self.run.state.clock.step
+        if self.reported < step:
+            self.report()
+        improved = self.look(n for n, p in self.run.probes.items() if p.every >= END and self.looked.get(n) != step)
+        self.save()
+        if improved:
+            checkpoint.mark_best(self.checkpoints, step, self.best)
+
+    # -- numbers -----------------------------------------------------------------------------------
+
+    def report(self) -> None:
+        """Average the interval's logs, derive what they mean, refuse to go on with numbers that are not finite."""
+        clock, pooled = self.run.state.clock, self.logbook.pool()
+        self.reported = clock.step
+        self.check_numbers(pooled)
+        values = {
+            f"game/{k.replace('/', '_')}": float(v.mean()) for k, v in pooled.items() if not k.startswith("score/")
+        }
+        values |= {f"game/{k}": v for k, v in self.run.objective.summary(pooled).items()}
+        self.losses = {k[5:-5]: v for k, v in values.items() if k.endswith("_loss")}
+        for name, player in self.run.state.players.items():
+            values[f"gradient/{name}"] = float(player.gradient_norm())
+            values[f"optimizer/{name}_lr"] = player.rate
+        values |= self.speed()
+        self.logbook.scalars(clock.step, values)
+        if clock.step % (10 * self.log_every) == 0:
+            for name in ("real", "fake"):
+                if f"score/{name}" in pooled:
+                    self.logbook.histogram(clock.step, f"score/{name}", pooled[f"score/{name}"])
+
+    def speed(self) -> dict[str, float]:
+        """Images per second of training itself since the last report, and memory in MiB."""
+        now, seen = time.monotonic(), self.run.state.clock.seen
+        self.rate = (seen - self.seen) / max(now - self.mark - self.busy, 1e-9)
+        self.mark, self.busy, self.seen = now, 0.0, seen
+        return {"speed/images_per_second": self.rate, "speed/memory_mib": peak_mib(self.run.source.device)}
+
+    def check_numbers(self, pooled: Mapping[str, Tensor]) -> None:
+        """Refuse losses that are not finite, in whichever step of the interval it happened."""
+        for name, values in pooled.items():
+            bad = (~values.isfinite()).nonzero()
+            if len(bad) and not name.startswith("score/"):  # scores come many to a step; their loss tells
+                raise self.divergence(name, self.run.state.clock.step - len(values) + 1 + int(bad[0]))
+
+    def check_state(self) -> None:
+        """Refuse to save what is not finite: one norm for all tensors, each tensor only if that fails."""
+        tensors = {k: t for k, t in self.run.state.tensors().items() if t.is_floating_point() and t.numel()}
+        if not torch.stack(torch._foreach_norm(list(tensors.values()))).sum().isfinite():
+            for name, tensor in tensors.items():
+                if not tensor.isfinite().all():
+                    raise self.divergence(name, self.run.state.clock.step)
+
+    def divergence(self, name: str, step: int) -> Diverged:
+        rates = ", ".join(f"{who} {player.rate:g}" for who, player in self.run.state.players.items())
+        torch.save(self.run.state.state_dict(), _made(self.folder / "diverged") / "state.pt")
+        return Diverged(
+            f"{name} is not finite at step {step:,} (learning rates: {rates}); state dumped to {self.folder}/diverged",
+            "lower optimizer.lr, or choose a loss with a penalty such as loss=r3gan",
+            kept=f"the checkpoint of step {self.saved:,} in {self.checkpoints}",
+            id="F11",
+        )
+
+    # -- probes ------------------------------------------------------------------------------------
+
+    def look(self, names: Iterable[str]) -> bool:
+        """Ask probes; returns whether the tracked metric is better than ever."""
+        began, step, improved = time.monotonic(), self.run.state.clock.step, False
+        for name in names:
+            self.looked[name] = step
+            try:
+                found = self.run.probes[name](self.draw, self.run.source)
+                for picture, rgb in found.pictures.items():
+                    self.logbook.picture(step, picture, rgb)
+            except Exception as error:  # a probe is somebody else's code: training must survive it
+                self.console.log(traceback.format_exc())
+                if self.strict:
+                    self.save()
+                    raise Fault(
+                        f"probe {name} failed at step {step:,}: {error!r}",
+                        f"read {self.folder}/run.log, or set strict=false",
+                        kept=f"the checkpoint of step {step:,}",
+                        id="F14",
+                    ) from error
+                warnings.warn(f"probe {name} failed at step {step}: {error!r}; training goes on", stacklevel=2)
+                continue
+            if found.scalars:
+                self.metrics |= found.scalars
+                self.logbook.scalars(step, {tag(name): value for name, value in found.scalars.items()})
+            improved |= self.improves(found.scalars)
+        self.busy += time.monotonic() - began
+        return improved
+
+    def improves(self, scalars: Mapping[str, float]) -> bool:
+        value = scalars.get(self.run.track or "", math.nan)
+        if not math.isfinite(value):
+            return False
+        better = value < self.best if self.run.falling else value > self.best
+        self.best = value if better else self.best
+        return better
+
+    # -- checkpoints -------------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """Commit the whole state, once per step, if it is finite."""
+        began, step = time.monotonic(), self.run.state.clock.step
+        if self.saved == step and step:
+            return
+        self.check_state()
+        self.commit(step)
+        self.saved = step
+        self.console.log(f"saved step {step}")
+        self.busy += time.monotonic() - began
+
+    def commit(self, step: int) -> None:
+        """Put the state on the disk; one that is full is asked again, for the state is still in memory."""
+        for wait in (*PATIENCE, None):
+            try:
+                checkpoint.save(
+                    self.checkpoints, self.run.state.state_dict(), step=step, facts=self.facts, keep=self.keep
+                )
+                return
+            except StorageError as fault:
+                if wait is None or self.stop.requested:
+                    raise
+                warnings.warn(f"{fault.what}; trying again in {wait:g} s", stacklevel=2)
+                checkpoint.sweep(self.checkpoints)
+                time.sleep(wait)
+
+
+def tag(name: str) -> str:
+    """Where a finding is shown: TensorBoard opens the first two groups, and what never moves is not to fill them."""
+    return f"reference/{name.removesuffix('_floor')}" if name.endswith("_floor") else f"eval/{name}"
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def peak_mib(device: torch.device) -> float:
+    """The most memory held so far: tensors on a GPU, else what is resident of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10

@@ -1,0 +1,113 @@
+"""`python -m gan_runner.sample run=DIR n=64 [seed= format= out= checkpoint=]`: samples from a run folder alone."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from gan_runner.arguments import parse
+from gan_runner.errors import MissingInput, UsageError
+
+FORMATS = ("grid", "png", "npz", "pt", "csv")
+
+
+@dataclass
+class Settings:
+    """Arguments of the command.
+
+    Attributes:
+        run: the run folder.
+        n: how many samples.
+        seed: of the noise.
+        format: grid (one PNG), png (a folder of them), npz, pt or csv; images default to grid, the rest to csv.
+        out: where to; by default beside the run's pictures.
+        checkpoint: newest or best.
+        trust: a module of your own that the run's model or loss comes from.
+    """
+
+    run: str
+    n: int = 64
+    seed: int = 0
+    format: str = ""
+    out: str = ""
+    checkpoint: str = "newest"
+    device: str = "auto"
+    trust: str = ""
+
+
+def main() -> None:
+    from gan_runner.__main__ import run_safely
+
+    if not sys.argv[1:] or {"-h", "--help"} & set(sys.argv[1:]):
+        print(f"{__doc__}\n{Settings.__doc__}")
+        return
+    sys.exit(run_safely(lambda: sample(parse(Settings, sys.argv[1:]))))
+
+
+def sample(settings: Settings) -> int:
+    """Draw and write the samples; prints where they are."""
+    place = Path(settings.run)
+    if not (place / "manifest.json").is_file():
+        raise MissingInput(
+            f"run={settings.run} is not a run folder: no manifest.json in it", "name a folder under outputs/"
+        )
+    for name, value, allowed in (
+        ("format", settings.format or "grid", FORMATS),
+        ("checkpoint", settings.checkpoint, ("newest", "best")),
+    ):
+        if value not in allowed:
+            raise UsageError(f"{name}={value} is unknown", f"choose from {', '.join(allowed)}", id="F61")
+    if settings.n < 1:
+        raise UsageError(f"n={settings.n} is not positive", "choose n above 0", id="F61")
+    from gan_runner.restore import restore
+
+    source, draw, step = restore(place, settings.checkpoint, settings.seed, settings.device, settings.trust)
+    kind = settings.format or ("grid" if source.spec.kind == "image" else "csv")
+    if (kind in ("grid", "png")) != (source.spec.kind == "image") and kind in ("grid", "png", "csv"):
+        raise UsageError(f"format={kind} does not suit {source.spec.kind} data", "choose npz or pt", id="F61")
+    out = Path(
+        settings.out
+        or place / "samples" / f"step-{step:08d}-seed{settings.seed}{'' if kind == 'png' else '.' + suffix(kind)}"
+    )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write(source.decode(draw(settings.n)).cpu(), kind, out, source.spec.names)
+    print(f"{settings.n} samples of step {step:,}: {out}")
+    return 0
+
+
+def suffix(kind: str) -> str:
+    return "png" if kind == "grid" else kind
+
+
+def write(x, kind: str, out: Path, names: tuple[str, ...]) -> None:
+    """Samples (n, *shape) in natural units, in the chosen format."""
+    import numpy as np
+    import torch
+
+    if kind == "grid":
+        from gan_runner.pictures import grid, png
+
+        png.write(out, grid.grid(x))
+    elif kind == "png":
+        from gan_runner.pictures import png
+
+        out.mkdir(exist_ok=True)
+        for i, image in enumerate(x):
+            png.write(
+                out / f"{i:06d}.png",
+                image.permute(1, 2, 0).expand(-1, -1, 3) if len(image) == 1 else image.permute(1, 2, 0),
+            )
+    elif kind == "npz":
+        np.savez_compressed(out, samples=x.numpy())
+    elif kind == "pt":
+        torch.save(x, out)
+    else:
+        import pandas as pd
+
+        columns = list(names) if len(names) == x[0].numel() else None
+        pd.DataFrame(x.flatten(1).numpy(), columns=columns).to_csv(out, index=False)
+
+
+if __name__ == "__main__":
+    main()
