@@ -1,0 +1,349 @@
+"""Speed as ratios: both sides alternate in one process, so that a busy machine slows them alike. `make bench`.
+
+python scripts/bench.py [name ...]     one line per comparison: measured ratio (median of rounds) and its target
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from gan_runner.build import build
+from gan_runner.console import Console
+from gan_runner.folder import create
+from gan_runner.logbook import Logbook
+from gan_runner.loop import Run, fit
+from gan_runner.models.roles import Discriminator, Generator
+from gan_runner.record import Recorder
+from gan_runner.signals import Stop
+
+HUBER = (
+    "dataset=huber",
+    "model.generator.hidden=[100]",
+    "model.generator.latent=50",
+    "model.discriminator.hidden=[100,25]",
+)
+TOY = (
+    "dataset=ring8",
+    "train.batch_size=64",
+    "model.generator.hidden=[32,32]",
+    "model.generator.latent=2",
+    "model.discriminator.hidden=[32,32]",
+)
+IMAGE = ("dataset=fashion", "model=dcgan")
+
+
+def compose(*overrides: str) -> dict:
+    """The configuration that the command line would compose."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from omegaconf import OmegaConf
+
+    from gan_runner import config
+
+    config.register()
+    with initialize_config_dir(str(config.config_dir()), version_base="1.3"):
+        cfg = hydra_compose("config", overrides=["run.name=bench", "sweep=bench", *overrides])
+    return cast(dict, OmegaConf.to_container(cfg, resolve=True))
+
+
+class Segments:
+    """A loop that can be run for some steps at a time; also the recorder and stop of a run nobody watches."""
+
+    def __init__(self, run: Run, recorder: Recorder | None = None):
+        self.run, self.recorder, self.until = run, recorder, 0
+        self.run.steps = sys.maxsize
+
+    def step(self, logs: dict[str, Tensor]) -> None:
+        if self.recorder:
+            self.recorder.step(logs)
+
+    @property
+    def requested(self) -> str | None:
+        return "SIGTERM" if self.run.state.clock.step >= self.until else None
+
+    def __call__(self, steps: int) -> None:
+        self.until = self.run.state.clock.step + steps
+        fit(self.run, self, self)
+
+
+def bare(run: Run, steps: int) -> None:
+    """The step alone: rows, program, moving average."""
+    x = run.source.take(torch.arange(run.batch * run.objective.batches(run.state.clock)))
+    key = run.objective.prepare(run.state)
+    for _ in range(steps):
+        run.program(x, key)
+        run.state.tick(len(x), run.batch, run.halflife)
+
+
+def with_recorder(run: Run, cfg: dict, folder: Path) -> Segments:
+    """A run with logging, pictures, metrics and checkpoints at its defaults."""
+    console = Console(total=10**9, start=0, log=folder / "run.log", title="bench", stream=open(os.devnull, "w"))
+    train = cfg["train"]
+    recorder = Recorder(
+        run,
+        folder,
+        Logbook(folder, start=0, console=console),
+        console,
+        log_every=train["log_every"],
+        checkpoint_every=train["checkpoint_every"],
+        keep=train["checkpoint_keep"],
+        facts={},
+        stop=Stop(),
+    )
+    recorder.start()
+    return Segments(run, recorder)
+
+
+def ratio(slow: Callable[[int], object], fast: Callable[[int], object], steps: int, rounds: int = 7) -> float:
+    """How many times faster `fast` is: the median over rounds of alternating segments, after one warm-up each."""
+    slow(steps)
+    fast(steps)
+    found = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        slow(steps)
+        middle = time.perf_counter()
+        fast(steps)
+        found.append((middle - began) / (time.perf_counter() - middle))
+    return statistics.median(found)
+
+
+def share(run_full: Segments, run_bare: Run, period: int, segment: int) -> float:
+    """Time of the bare step over that of the full run, summed over one whole period of all intervals."""
+    run_full(segment)
+    bare(run_bare, segment)
+    full_time = bare_time = 0.0
+    for _ in range(period // segment):
+        began = time.perf_counter()
+        run_full(segment)
+        middle = time.perf_counter()
+        bare(run_bare, segment)
+        full_time += middle - began
+        bare_time += time.perf_counter() - middle
+    return bare_time / full_time
+
+
+# -- the usual tutorial loop -----------------------------------------------------------------------
+
+
+class Pictures(Dataset):
+    """Images through PIL and torchvision transforms, one by one."""
+
+    def __init__(self, data: Tensor):
+        from torchvision import transforms
+
+        self.data = data
+        self.transform = transforms.Compose(
+            [transforms.ToPILImage(), transforms.Resize(32), transforms.ToTensor(), transforms.Normalize(0.5, 0.5)]
+        )
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self.transform(self.data[index])
+
+
+def endless(data: Tensor, batch: int):
+    while True:
+        yield from DataLoader(Pictures(data), batch, shuffle=True, drop_last=True)
+
+
+def networks(run: Run) -> tuple[Generator, Discriminator]:
+    """Both networks, in torch's usual memory layout."""
+    G, D = (run.state.nets[role].to(memory_format=torch.contiguous_format) for role in ("generator", "discriminator"))
+    return cast(Generator, G), cast(Discriminator, D)
+
+
+def tutorial_dcgan(run: Run) -> Callable[[int], None]:
+    """DCGAN as tutorials write it: BCE on sigmoid, gradients of D kept in G's step, `.item()` every step."""
+    G, D = networks(run)
+    moves = {net: torch.optim.Adam(net.parameters(), 2e-4, (0.5, 0.999)) for net in (G, D)}
+    bce, rows = nn.BCELoss(), endless(run.source.data, run.batch)
+
+    def loop(steps: int) -> None:
+        for _ in range(steps):
+            real = next(rows)
+            ones, zeros = torch.ones(len(real)), torch.zeros(len(real))
+            D.zero_grad()
+            loss_real = bce(D(real).sigmoid(), ones)
+            loss_real.backward()
+            fake = G(G.noise(len(real)))
+            loss_fake = bce(D(fake.detach()).sigmoid(), zeros)
+            loss_fake.backward()
+            moves[D].step()
+            G.zero_grad()
+            loss = bce(D(fake).sigmoid(), ones)
+            loss.backward()
+            moves[G].step()
+            _ = loss_real.item() + loss_fake.item(), loss.item()
+
+    return loop
+
+
+def tutorial_wgan_gp(run: Run) -> Callable[[int], None]:
+    """WGAN-GP as tutorials write it: fakes not detached in the critic's step, one batch for all that follows."""
+    G, D = networks(run)
+    moves = {net: torch.optim.Adam(net.parameters(), 1e-4, (0.0, 0.9)) for net in (G, D)}
+    rows = endless(run.source.data, run.batch)
+
+    def loop(steps: int) -> None:
+        for _ in range(steps):
+            for _ in range(5):
+                real = next(rows)
+                moves[D].zero_grad()
+                fake = G(G.noise(len(real)))
+                mix = torch.rand(len(real), 1, 1, 1)
+                between = (mix * real + (1 - mix) * fake).requires_grad_(True)
+                slope = torch.autograd.grad(D(between).sum(), between, create_graph=True, retain_graph=True)[0]
+                penalty = ((slope.flatten(1).norm(2, dim=1) - 1) ** 2).mean()
+                loss_d = -D(real).mean() + D(fake).mean() + 10 * penalty
+                loss_d.backward()
+                moves[D].step()
+            moves[G].zero_grad()
+            loss_g = -D(G(G.noise(len(real)))).mean()
+            loss_g.backward()
+            moves[G].step()
+            _ = loss_d.item(), loss_g.item()
+
+    return loop
+
+
+# -- comparisons -----------------------------------------------------------------------------------
+
+
+def overhead_image() -> float:
+    with tempfile.TemporaryDirectory() as place:
+        cfg = compose(*IMAGE)
+        return share(with_recorder(build(cfg), cfg, create(Path(place), "r")), build(cfg), 1000, 25)
+
+
+def overhead_huber() -> float:
+    with tempfile.TemporaryDirectory() as place:
+        cfg = compose(*HUBER)
+        return share(with_recorder(build(cfg), cfg, create(Path(place), "r")), build(cfg), 10_000, 250)
+
+
+def against_tutorial(*overrides: str) -> float:
+    return ratio(tutorial_dcgan(build(compose(*IMAGE))), Segments(build(compose(*IMAGE, *overrides))), 20)
+
+
+def mlp_wgan_gp() -> float:
+    mlp = (
+        "dataset=fashion",
+        "model=mlp",
+        "loss=wgan_gp",
+        "model.generator.latent=100",
+        "model.generator.hidden=[128,256,512,1024]",
+        "model.discriminator.hidden=[512,256]",
+    )
+    return ratio(tutorial_wgan_gp(build(compose(*mlp))), Segments(build(compose(*mlp))), 10)
+
+
+def compiled(overrides: tuple[str, ...], loss: str, steps: int) -> float:
+    eager = build(compose(*overrides, f"loss={loss}", "train.threads=1"))
+    graph = build(compose(*overrides, f"loss={loss}", "train.program=compiled", "train.threads=1"))
+    return ratio(Segments(eager), Segments(graph), steps)
+
+
+def timed(*command: str) -> float:
+    began = time.perf_counter()
+    subprocess.run([sys.executable, *command], check=True, capture_output=True, cwd=ROOT)
+    return time.perf_counter() - began
+
+
+BARE = """
+import hydra
+@hydra.main(config_path={path!r}, config_name="config", version_base="1.3")
+def main(cfg): pass
+if __name__ == "__main__": main()
+"""
+
+
+def question() -> float:
+    """`--cfg job` over the same flag of a Hydra app that does nothing, on the same configuration."""
+    with tempfile.TemporaryDirectory() as place:
+        app = Path(place) / "app.py"
+        schema = "import sys; sys.path.insert(0, {root!r})\nfrom gan_runner.config import register\nregister()\n"
+        app.write_text(schema.format(root=str(ROOT)) + BARE.format(path=str(ROOT / "configs")))
+        pairs = [(timed(str(app), "--cfg", "job"), timed("-m", "gan_runner", "--cfg", "job")) for _ in range(11)]
+        return statistics.median(ours / theirs for theirs, ours in pairs)
+
+
+def help_seconds() -> float:
+    return statistics.median(timed("-m", "gan_runner", "--help") for _ in range(5))
+
+
+def first_step_seconds() -> float:
+    """From the command to the end of the first step, less what importing torch takes."""
+    program = (
+        "import time; began = time.perf_counter()\n"
+        "import sys; sys.argv = ['gan_runner', 'train.steps=1', 'probes=none', 'run.dir={0}']\n"
+        "import gan_runner.loop as loop, gan_runner.record as record\n"
+        "def stamp(self, logs):\n"
+        "    print('STEP', time.perf_counter() - began, 'torchvision' in sys.modules, flush=True)\n"
+        "    __import__('os')._exit(0)\n"
+        "record.Recorder.step = stamp\n"
+        "import gan_runner.__main__ as m; m.main()\n"
+    )
+    found = []
+    for _ in range(5):
+        with tempfile.TemporaryDirectory() as place:
+            done = subprocess.run(
+                [sys.executable, "-c", program.format(place)], capture_output=True, text=True, cwd=ROOT, check=True
+            )
+            stamp = next(line.split() for line in done.stdout.splitlines() if line.startswith("STEP"))
+            assert stamp[2] == "False", "torchvision was imported"
+            found.append(float(stamp[1]) - timed("-c", "import torch"))
+    return statistics.median(found)
+
+
+COMPARISONS: dict[str, tuple[Callable[[], float], str, str]] = {
+    "cfg-job": (question, "--cfg job over a bare Hydra app", "<= 1.3"),
+    "help": (help_seconds, "--help, seconds", "<= 0.6"),
+    "first-step": (first_step_seconds, "first step after importing torch, seconds", "<= 0.7"),
+    "huber-full": (overhead_huber, "Huber MLP: bare step over full run", ">= 0.93"),
+    "tutorial": (against_tutorial, "DCGAN-32 loop over the tutorial loop", ">= 1.3"),
+    "bf16": (lambda: against_tutorial("train.precision=bf16"), "the same in bf16", ">= 1.9"),
+    "mlp-wgan-gp": (mlp_wgan_gp, "MLP WGAN-GP over the tutorial loop", ">= 1.8"),
+    "compiled-huber": (lambda: compiled(HUBER, "ns", 300), "Huber MLP, compiled over eager", ">= 1.4"),
+    "compiled-huber-gp": (lambda: compiled(HUBER, "wgan_gp", 60), "the same with WGAN-GP", ">= 1.4"),
+    "compiled-toy": (lambda: compiled(TOY, "ns", 500), "2-D toy, compiled over eager", ">= 3"),
+    "compiled-toy-gp": (lambda: compiled(TOY, "wgan_gp", 100), "the same with WGAN-GP", ">= 3"),
+    "image-full": (overhead_image, "DCGAN-32: bare step over full run", ">= 0.97"),
+}
+
+
+def main() -> None:
+    names = sys.argv[1:] or list(COMPARISONS)
+    print(f"{torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}, torch {torch.__version__}")
+    for name in names:
+        measure, what, target = COMPARISONS[name]
+        began = time.perf_counter()
+        value = measure()
+        met = value >= float(target[3:]) if target[0] == ">" else value <= float(target[3:])
+        seconds = time.perf_counter() - began
+        print(
+            f"{name:<18} {value:6.2f}  {target:<8} {'met' if met else 'MISSED':<7} {what} ({seconds:.0f} s)", flush=True
+        )
+
+
+if __name__ == "__main__":
+    main()

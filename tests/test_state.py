@@ -1,0 +1,217 @@
+"""The state: what a step touches, what the moving average follows, what a checkpoint brings back."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gan_runner import optimizers, schedules
+from gan_runner.losses import adversarial, payoffs
+from gan_runner.state import Clock, Player, State
+
+
+class Generator(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.latent, self.net = 2, nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
+
+    def noise(self, n: int) -> Tensor:
+        return torch.randn(n, self.latent)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.net(z)
+
+
+class Discriminator(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+        self.net = nn.Sequential(nn.Linear(2, 8), nn.LeakyReLU(0.2), nn.Linear(8, 1), nn.Flatten(0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return self.net(x)
+
+
+ADAM = optimizers.Adam(1e-2)
+
+
+def state(optimizer: optimizers.Optimizer = ADAM, schedule: schedules.Schedule | None = None) -> State:
+    torch.manual_seed(0)
+    nets = {"generator": Generator(), "discriminator": Discriminator()}
+    return State.create(nets, adversarial.Adversarial.players, ("generator",), optimizer, schedule)
+
+
+ORDERS = [adversarial.Adversarial, adversarial.Reusing, adversarial.Simultaneous]
+
+
+def weights(net: nn.Module) -> Tensor:
+    return torch.cat([p.detach().flatten() for p in net.parameters()])
+
+
+@pytest.mark.parametrize("player", ["generator", "discriminator"])
+def test_a_player_moves_its_own_networks_alone(player: str) -> None:
+    s, game = state(), adversarial.Adversarial(payoffs.NonSaturating())
+    before = copy.deepcopy(s.nets.state_dict())
+    loss: Callable = getattr(game, f"{player}_loss")
+    s.players[player].descend(loss, s.nets, torch.randn(16, 2), game.sample_with_graph(s, 16))
+    for name, value in s.nets.named_parameters():
+        assert torch.equal(value, before[name]) != name.startswith(player), name
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_every_parameter_moves(order: type[adversarial.Adversarial]) -> None:
+    s = state()
+    before = {k: v.clone() for k, v in s.nets.named_parameters()}
+    for _ in range(3):
+        order(payoffs.NonSaturating()).step(s, torch.randn(16, 2), 1)
+    for name, value in s.nets.named_parameters():
+        assert not torch.equal(value, before[name]), name
+
+
+def test_n_critic_steps_see_fresh_data_each() -> None:
+    s, seen = state(), []
+    game = adversarial.Adversarial(payoffs.Wasserstein(), n_critic=5)
+    descend = s.players["discriminator"].descend
+    s.players["discriminator"].descend = lambda loss, nets, real, fake: (  # type: ignore[method-assign]
+        seen.append(real),
+        descend(loss, nets, real, fake),
+    )[1]
+    x = torch.randn(5 * 4, 2)
+    game.step(s, x, game.prepare(s))
+    assert len(seen) == 5
+    assert torch.equal(torch.cat(seen), x)
+
+
+def test_critic_warmup_counts() -> None:
+    """25 iterations of 100, then 5, and 100 again in every 500th (the authors' code)."""
+    game = adversarial.Adversarial(payoffs.Wasserstein(), n_critic=5, warmup=adversarial.CriticWarmup())
+    counts = [game.batches(Clock(step=t)) for t in (0, 24, 25, 499, 500, 501, 1000)]
+    assert counts == [100, 100, 5, 5, 100, 5, 100]
+
+
+def test_simultaneous_gradients_are_taken_before_either_step() -> None:
+    """The generator's gradient uses the discriminator as it was: equal to computing it on a copy first."""
+    s, x = state(optimizers.SGD(0.1)), torch.randn(16, 2)
+    game = adversarial.Simultaneous(payoffs.NonSaturating())
+    twin = copy.deepcopy(s.nets)
+    torch.manual_seed(5)
+    fake = twin["generator"](torch.randn(16, 2))
+    loss = payoffs.NonSaturating().generator(torch.zeros(16), twin["discriminator"](fake))
+    expected = torch.autograd.grad(loss, list(twin["generator"].parameters()))
+    before = weights(s.nets["generator"])
+    torch.manual_seed(5)
+    game.step(s, x, 1)
+    moved = (before - weights(s.nets["generator"])) / 0.1
+    torch.testing.assert_close(moved, torch.cat([g.flatten() for g in expected]), rtol=1e-3, atol=1e-6)
+
+
+def test_reusing_judges_and_teaches_the_same_fakes() -> None:
+    """One generator pass an iteration, where the alternating order needs two."""
+    passes = {}
+    for order in (adversarial.Adversarial, adversarial.Reusing):
+        s, count = state(), []
+        s.nets["generator"].register_forward_hook(lambda *_, count=count: count.append(1))
+        order(payoffs.NonSaturating()).step(s, torch.randn(16, 2), 1)
+        passes[order.__name__] = len(count)
+    assert passes == {"Adversarial": 2, "Reusing": 1}
+
+
+def test_only_paired_payoffs_score_real_samples_for_the_generator() -> None:
+    for payoff, expected in ((payoffs.NonSaturating(), 3), (payoffs.Relativistic(), 4)):
+        s = state()
+        adversarial.Adversarial(payoff).step(s, torch.randn(8, 2), 1)
+        assert s.nets["discriminator"].calls == expected
+
+
+def test_moving_average_has_the_stated_half_life() -> None:
+    """After `halflife` images at a standstill, half of the distance is left."""
+    s = state()
+    s.clock.step = 10**9  # the ramp at the start is over
+    with torch.no_grad():
+        for p in s.average.parameters():
+            p.zero_()
+        for p in s.nets["generator"].parameters():
+            p.fill_(1.0)
+    for _ in range(10):
+        s.tick(500, 100, halflife=1000)  # five critic batches count once
+    for p in s.average.parameters():
+        torch.testing.assert_close(p, torch.full_like(p, 0.5))
+
+
+def test_moving_average_copies_buffers() -> None:
+    s = state()
+    s.nets["generator"].train()(torch.randn(64, 2) + 5)
+    s.tick(64, 64, 1000)
+    for mine, live in zip(s.average.buffers(), s.nets["generator"].buffers(), strict=True):
+        assert torch.equal(mine, live)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [optimizers.Adam(1e-2), optimizers.AdamW(1e-2), optimizers.SGD(1e-2, momentum=0.9), optimizers.RMSprop(1e-3)],
+    ids=lambda o: type(o).__name__,
+)
+def test_a_state_comes_back_whole(optimizer: optimizers.Optimizer) -> None:
+    game, x = adversarial.Adversarial(payoffs.Hinge()), torch.randn(16, 2)
+    a, b = state(optimizer), state(optimizer)
+    for t in range(6):
+        torch.manual_seed(t)
+        game.step(a, x, 1)
+        a.tick(16, 16, 100)
+        if t == 2:
+            saved = copy.deepcopy(a.state_dict())
+    b.load_state_dict(saved)
+    for t in range(3, 6):
+        torch.manual_seed(t)
+        game.step(b, x, 1)
+        b.tick(16, 16, 100)
+    assert a.clock == b.clock
+    assert all(torch.equal(v, b.tensors()[k]) for k, v in a.tensors().items())
+
+
+def test_loading_keeps_the_configured_rate() -> None:
+    a, b = state(optimizers.Adam(1e-2)), state(optimizers.Adam(5e-3))
+    b.load_state_dict(a.state_dict())
+    assert [p.rate for p in b.players.values()] == [5e-3, 5e-3]
+
+
+def test_rates_of_single_players() -> None:
+    s = state(optimizers.Adam(1e-2, players={"discriminator": {"lr": 4e-2}}), schedules.Linear())
+    for player in s.players.values():
+        player.set_rate(50, 100)
+    assert {k: p.rate for k, p in s.players.items()} == {"discriminator": 2e-2, "generator": 5e-3}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "values"),
+    [
+        (schedules.Constant(), [1, 1, 1]),
+        (schedules.Linear(), [1, 0.5, 0]),
+        (schedules.Linear(start=0.5, end=0.5), [1, 1, 0.5]),
+        (schedules.Cosine(), [1, 0.5, 0]),
+        (schedules.Cosine(end=0.5, images=50), [1, 0.5, 0.5]),
+        (schedules.Steps(at=(0.5, 0.75), factor=0.1), [1, 0.1, 0.01]),
+    ],
+)
+def test_schedules(schedule: schedules.Schedule, values: list[float]) -> None:
+    assert [schedule(seen, 100) for seen in (0, 50, 100)] == pytest.approx(values)
+
+
+@pytest.mark.parametrize("lr", [-1.0, 0.0, float("nan"), float("inf")])
+def test_rates_that_cannot_be(lr: float) -> None:
+    with pytest.raises(ValueError, match="lr"):
+        optimizers.Adam(lr)
+    with pytest.raises(ValueError, match=r"discriminator\.lr"):
+        optimizers.Adam(1e-3, players={"discriminator": {"lr": lr}})
+
+
+def test_gradient_norm_is_that_of_the_last_step() -> None:
+    net = nn.Linear(2, 1, bias=False)
+    player = Player([net], torch.optim.SGD(net.parameters(), lr=0.1))
+    player.apply([torch.tensor([[3.0, 4.0]])])
+    assert float(player.gradient_norm()) == 5.0
