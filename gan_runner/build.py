@@ -130,7 +130,8 @@ def configure_torch(train: Mapping[str, Any]) -> None:
     if torch.get_num_threads() > 1 and busy > cores / 2:  # threads that wait for each other's core slow down tenfold
         warnings.warn(f"this machine is busy (load {busy:.1f} on {cores} cores): try train.threads=1", stacklevel=2)
     torch.set_float32_matmul_precision(train["matmul"])
-    torch.use_deterministic_algorithms(train["deterministic"])
+    if train["deterministic"] != torch.are_deterministic_algorithms_enabled():  # the call imports the whole compiler
+        torch.use_deterministic_algorithms(train["deterministic"])
     torch.backends.cudnn.benchmark = not train["deterministic"]
     if train["program"] == "captured" and not torch.cuda.is_available():
         raise Unavailable(

@@ -18,8 +18,8 @@ CHUNK = 256
 class Draw:
     """Draws from a state through its objective, in evaluation mode and without gradients.
 
-    Noise comes in chunks that depend on `seed` and the chunk's number alone, so the first k of n samples are those of a
-    call for k. Training re-seeds before every step, so drawing changes nothing there.
+    Noise comes in chunks that depend on `seed` and the chunk's number alone, so the first k of n samples come from the
+    noise of a call for k. Training re-seeds before every step, so drawing changes nothing there.
     """
 
     def __init__(self, objective: Objective, state: State, device: torch.device, seed: int = 0):

@@ -90,13 +90,13 @@ class Logbook:
         columns: dict[str, list[Tensor]] = {}
         for logs in self.pending:
             for name, value in logs.items():
-                columns.setdefault(name, []).append(value.reshape(-1))
+                columns.setdefault(name, []).append(value)
         self.pending.clear()
         if not columns:
             return {}
-        host = torch.cat([part for column in columns.values() for part in column]).cpu()
-        sizes = [sum(len(part) for part in column) for column in columns.values()]
-        return dict(zip(columns, host.split(sizes), strict=True))
+        whole = {name: (torch.cat if column[0].dim() else torch.stack)(column) for name, column in columns.items()}
+        host = torch.cat(list(whole.values())).cpu()
+        return dict(zip(whole, host.split([len(column) for column in whole.values()]), strict=True))
 
     # -- what is written down ----------------------------------------------------------------------
 
@@ -117,8 +117,9 @@ class Logbook:
             self.layout()
 
     def histogram(self, step: int, name: str, values: Tensor) -> None:
-        """The distribution of the finite ones among values (n,)."""
+        """The distribution of the finite ones among values (n,), by some ten thousand of them where there are more."""
         finite = values[values.isfinite()]
+        finite = finite[:: max(len(finite) // 10_000, 1)]
         if len(finite):
             self.events(lambda events: events.add(events.make.histogram(name, finite, bins=64), step))
             self.newest = step

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -71,13 +72,33 @@ def check(settings: Mapping[str, Any], where: str) -> None:
             raise ValueError(f"{where}betas={value} must be two numbers")
 
 
+class Quick(torch.optim.Optimizer):
+    """Undecorated bookkeeping: as torch has it, the first call imports the whole compiler, which takes a second."""
+
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
+
+
+class QuickAdam(Quick, torch.optim.Adam): ...
+
+
+class QuickAdamW(Quick, torch.optim.AdamW): ...
+
+
+class QuickSGD(Quick, torch.optim.SGD): ...
+
+
+class QuickRMSprop(Quick, torch.optim.RMSprop): ...
+
+
 @dataclass(frozen=True)
 class Adam(Optimizer):
     """Adam (Kingma and Ba 2015)."""
 
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
-    make = torch.optim.Adam
+    make = QuickAdam
 
 
 @dataclass(frozen=True)
@@ -85,7 +106,7 @@ class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
 
     weight_decay: float = 0.01
-    make = torch.optim.AdamW
+    make = QuickAdamW
 
 
 @dataclass(frozen=True)
@@ -93,7 +114,7 @@ class SGD(Optimizer):
     """Gradient descent, with momentum if asked (Polyak 1964)."""
 
     momentum: float = 0.0
-    make = torch.optim.SGD
+    make = QuickSGD
 
     def implementation(self, params: list[nn.Parameter], tensor_rate: bool) -> dict[str, Any]:
         return {"foreach": True} if tensor_rate else {"fused": True}
@@ -105,23 +126,29 @@ class RMSprop(Optimizer):
 
     alpha: float = 0.99
     eps: float = 1e-8
-    make = torch.optim.RMSprop
+    make = QuickRMSprop
 
     def implementation(self, params: list[nn.Parameter], tensor_rate: bool) -> dict[str, Any]:
         return {"foreach": True, "capturable": tensor_rate}
 
 
-# -- the same steps as plain functions, for programs that trace a whole iteration ------------------
+# -- the same steps as plain functions -------------------------------------------------------------
 
 
-def traceable(optimizer: torch.optim.Optimizer) -> Callable[[Sequence[Tensor]], None]:
-    """`optimizer.step` as a function of gradients that torch.compile can follow, over the same state.
+def rule(optimizer: torch.optim.Optimizer) -> Callable[[Sequence[Tensor]], None]:
+    """`optimizer.step` as a function of the gradients, over the same state.
 
-    Counters are float64, so that bias corrections agree with eager ones to the last digits of float64.
+    It does without the bookkeeping of torch's classes, which costs a small network more than the arithmetic, and
+    torch.compile can follow it. For the compiler counters are float64, so that bias corrections agree with eager ones
+    to the last digits of float64.
+
+    Raises:
+        ValueError: there is no such function for this class.
     """
     (group,) = optimizer.param_groups
     params: list[Tensor] = group["params"]
-    common = {"lr": group["lr"], "weight_decay": group.get("weight_decay", 0.0), "maximize": False, "foreach": True}
+    fused = bool(group.get("fused"))
+    common = {"weight_decay": group.get("weight_decay", 0.0), "maximize": False, "foreach": not fused}
 
     def slot(name: str) -> list[Tensor]:
         for p in params:
@@ -129,43 +156,35 @@ def traceable(optimizer: torch.optim.Optimizer) -> Callable[[Sequence[Tensor]], 
         return [optimizer.state[p][name] for p in params]
 
     def steps() -> list[Tensor]:
+        dtype = torch.float32 if fused else torch.float64
         for p in params:
             taken = float(optimizer.state[p].get("step", 0.0))
-            optimizer.state[p]["step"] = torch.tensor(taken, dtype=torch.float64, device=p.device)
+            optimizer.state[p]["step"] = torch.tensor(taken, dtype=dtype, device=p.device)
         return [optimizer.state[p]["step"] for p in params]
 
     if isinstance(optimizer, torch.optim.Adam):
         first, second, counters = slot("exp_avg"), slot("exp_avg_sq"), steps()
-        beta1, beta2 = group["betas"]
-        decoupled = isinstance(optimizer, torch.optim.AdamW)
-        settings = {"beta1": beta1, "beta2": beta2, "eps": group["eps"], "amsgrad": False, "capturable": True}
+        common |= dict(zip(("beta1", "beta2"), group["betas"], strict=True)) | {"eps": group["eps"], "amsgrad": False}
+        common |= {"capturable": group["capturable"], "decoupled_weight_decay": group["decoupled_weight_decay"]}
 
         def step(grads: Sequence[Tensor]) -> None:
-            adam(
-                params, list(grads), first, second, [], counters, **common, **settings, decoupled_weight_decay=decoupled
-            )
+            adam(params, list(grads), first, second, [], counters, lr=group["lr"], fused=fused, **common)
 
-        return step
-    if isinstance(optimizer, torch.optim.RMSprop):
+    elif isinstance(optimizer, torch.optim.RMSprop):
         squares, counters = slot("square_avg"), steps()
-        settings = {
-            "alpha": group["alpha"],
-            "eps": group["eps"],
-            "momentum": 0.0,
-            "centered": False,
-            "capturable": True,
-        }
+        common |= {"alpha": group["alpha"], "eps": group["eps"], "momentum": 0.0, "centered": False}
+        common |= {"capturable": group["capturable"]}
 
         def step(grads: Sequence[Tensor]) -> None:
-            rmsprop(params, list(grads), squares, [], [], counters, **common, **settings)
+            rmsprop(params, list(grads), squares, [], [], counters, lr=group["lr"], **common)
 
-        return step
-    if isinstance(optimizer, torch.optim.SGD):
-        momentum = group["momentum"]
-        buffers: list[Tensor | None] = [*slot("momentum_buffer")] if momentum else [None] * len(params)
+    elif isinstance(optimizer, torch.optim.SGD):
+        common |= {"momentum": group["momentum"], "dampening": 0, "nesterov": False}
+        buffers: list[Tensor | None] = [*slot("momentum_buffer")] if group["momentum"] else [None] * len(params)
 
         def step(grads: Sequence[Tensor]) -> None:
-            sgd(params, list(grads), buffers, **common, momentum=momentum, dampening=0, nesterov=False)
+            sgd(params, list(grads), buffers, lr=group["lr"], fused=fused, **common)
 
-        return step
-    raise ValueError(f"{type(optimizer).__name__} has no traceable step: choose train.program=eager")
+    else:
+        raise ValueError(f"{type(optimizer).__name__} has no step as a plain function: choose train.program=eager")
+    return step

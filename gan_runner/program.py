@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from gan_runner.optimizers import traceable
+from gan_runner.optimizers import rule
 from gan_runner.state import Logs, State
 
 
@@ -38,9 +38,22 @@ class Eager:
         self.state = replace(state, clock=None)  # a step cannot read the clock
         self.half = precision == "bf16"
         self.layout = layout
+        self.fresh = True
 
     def __call__(self, x: Tensor, key: Hashable) -> Logs:
-        return self.step(x.contiguous(memory_format=self.layout), key)
+        if self.fresh:  # not earlier: loading a checkpoint replaces the optimizers' tensors
+            self.settle()
+            self.fresh = False
+        return self.run(x.contiguous(memory_format=self.layout), key)
+
+    def settle(self) -> None:
+        """Prepare the players for their first step."""
+        for player in self.state.players.values():
+            with suppress(ValueError):  # a user's own optimizer steps as it is
+                player.move = rule(player.optimizer)
+
+    def run(self, x: Tensor, key: Hashable) -> Logs:
+        return self.step(x, key)
 
     def step(self, x: Tensor, key: Hashable) -> Logs:
         # no cache of cast weights: players step in between, and a cached copy would be stale
@@ -63,17 +76,13 @@ class Compiled(Eager):
         torch._dynamo.config.trace_autograd_ops = True
         torch._dynamo.config.recompile_limit = 64  # one graph per key and run of a process
         torch._inductor.config.fallback_random = True  # the numbers that eager would draw
-        self.traced = torch.compile(self.step, fullgraph=True, dynamic=False)
-        self.fresh = True
+        self.run = torch.compile(self.step, fullgraph=True, dynamic=False)
 
-    def __call__(self, x: Tensor, key: Hashable) -> Logs:
-        if self.fresh:  # not earlier: loading a checkpoint replaces the optimizers' tensors
-            for player in self.state.players.values():
-                player.move = traceable(player.optimizer)
-                for p in player.params:
-                    p.grad = torch.zeros_like(p)  # what a second step finds, so that it needs no second graph
-            self.fresh = False
-        return self.traced(x.contiguous(memory_format=self.layout), key)
+    def settle(self) -> None:
+        for player in self.state.players.values():
+            player.move = rule(player.optimizer)
+            for p in player.params:
+                p.grad = torch.zeros_like(p)  # what a second step finds, so that it needs no second graph
 
 
 class Captured(Eager):
@@ -89,10 +98,10 @@ class Captured(Eager):
         super().__init__(*args)
         self.graphs: dict[tuple[Hashable, torch.Size], tuple[torch.cuda.CUDAGraph, Tensor, Logs]] = {}
 
-    def __call__(self, x: Tensor, key: Hashable) -> Logs:
+    def run(self, x: Tensor, key: Hashable) -> Logs:
         name = (key, x.shape)
         if name not in self.graphs:
-            self.graphs[name] = self.capture(x.contiguous(memory_format=self.layout), key)
+            self.graphs[name] = self.capture(x, key)
         graph, static, logs = self.graphs[name]
         static.copy_(x)
         graph.replay()

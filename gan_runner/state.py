@@ -43,7 +43,7 @@ class Player:
         self.params: list[Tensor] = [p for net in nets for p in net.parameters()]
         self.optimizer = optimizer
         self.schedule = schedule or Constant()
-        self.move: Callable[[Sequence[Tensor]], None] = self._step  # a compiled program puts a traceable form here
+        self.move: Callable[[Sequence[Tensor]], None] = self._step  # a program may put a faster form here
         self.base_lr = float(optimizer.param_groups[0]["lr"])
 
     def descend(self, loss: LossFn, nets: Nets, *inputs: Tensor) -> Logs:

@@ -5,17 +5,21 @@ python scripts/bench.py [name ...]     one line per comparison: measured ratio (
 
 from __future__ import annotations
 
+import gc
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import cast
 
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+if "--side" not in sys.argv:
+    os.environ["THP_MEM_ALLOC_ENABLE"] = "1"  # as the command does
 
 import torch
 from torch import Tensor, nn
@@ -83,13 +87,23 @@ class Segments:
         fit(self.run, self, self)
 
 
-def bare(run: Run, steps: int) -> None:
-    """The step alone: rows, program, moving average."""
-    x = run.source.take(torch.arange(run.batch * run.objective.batches(run.state.clock)))
-    key = run.objective.prepare(run.state)
-    for _ in range(steps):
-        run.program(x, key)
-        run.state.tick(len(x), run.batch, run.halflife)
+class Bare:
+    """What a hand-written loop could not leave out: shuffled rows, the step, the moving average."""
+
+    def __init__(self, run: Run):
+        self.run, self.at = run, 0
+        self.rows = run.batch * run.objective.batches(run.state.clock)
+        self.order = torch.randperm(len(run.source))
+
+    def __call__(self, steps: int) -> None:
+        run, key = self.run, self.run.objective.prepare(self.run.state)
+        for _ in range(steps):
+            if self.at + self.rows > len(self.order):
+                self.at = 0
+            x = run.source.take(self.order[self.at : self.at + self.rows])
+            self.at += self.rows
+            run.program(x, key)
+            run.state.tick(len(x), run.batch, run.halflife)
 
 
 def with_recorder(run: Run, cfg: dict, folder: Path) -> Segments:
@@ -108,6 +122,7 @@ def with_recorder(run: Run, cfg: dict, folder: Path) -> Segments:
         stop=Stop(),
     )
     recorder.start()
+    gc.freeze()  # as gan_runner.train does
     return Segments(run, recorder)
 
 
@@ -125,16 +140,16 @@ def ratio(slow: Callable[[int], object], fast: Callable[[int], object], steps: i
     return statistics.median(found)
 
 
-def share(run_full: Segments, run_bare: Run, period: int, segment: int) -> float:
+def share(full: Segments, bare: Bare, period: int, segment: int) -> float:
     """Time of the bare step over that of the full run, summed over one whole period of all intervals."""
-    run_full(segment)
-    bare(run_bare, segment)
+    full(segment)
+    bare(segment)
     full_time = bare_time = 0.0
     for _ in range(period // segment):
         began = time.perf_counter()
-        run_full(segment)
+        full(segment)
         middle = time.perf_counter()
-        bare(run_bare, segment)
+        bare(segment)
         full_time += middle - began
         bare_time += time.perf_counter() - middle
     return bare_time / full_time
@@ -232,29 +247,72 @@ def tutorial_wgan_gp(run: Run) -> Callable[[int], None]:
 def overhead_image() -> float:
     with tempfile.TemporaryDirectory() as place:
         cfg = compose(*IMAGE)
-        return share(with_recorder(build(cfg), cfg, create(Path(place), "r")), build(cfg), 1000, 25)
+        return share(with_recorder(build(cfg), cfg, create(Path(place), "r")), Bare(build(cfg)), 1000, 25)
 
 
 def overhead_huber() -> float:
     with tempfile.TemporaryDirectory() as place:
         cfg = compose(*HUBER)
-        return share(with_recorder(build(cfg), cfg, create(Path(place), "r")), build(cfg), 10_000, 250)
+        return share(with_recorder(build(cfg), cfg, create(Path(place), "r")), Bare(build(cfg)), 20_000, 250)
 
 
-def against_tutorial(*overrides: str) -> float:
-    return ratio(tutorial_dcgan(build(compose(*IMAGE))), Segments(build(compose(*IMAGE, *overrides))), 20)
+MLP = (
+    "dataset=fashion",
+    "model=mlp",
+    "loss=wgan_gp",
+    "model.generator.latent=100",
+    "model.generator.hidden=[128,256,512,1024]",
+    "model.discriminator.hidden=[512,256]",
+)
+SIDES: dict[str, Callable[[], Callable[[int], None]]] = {
+    "tutorial": lambda: tutorial_dcgan(build(compose(*IMAGE))),
+    "ours": lambda: Segments(build(compose(*IMAGE))),
+    "bf16": lambda: Segments(build(compose(*IMAGE, "train.precision=bf16"))),
+    "tutorial-wgan-gp": lambda: tutorial_wgan_gp(build(compose(*MLP))),
+    "ours-wgan-gp": lambda: Segments(build(compose(*MLP))),
+}
 
 
-def mlp_wgan_gp() -> float:
-    mlp = (
-        "dataset=fashion",
-        "model=mlp",
-        "loss=wgan_gp",
-        "model.generator.latent=100",
-        "model.generator.hidden=[128,256,512,1024]",
-        "model.discriminator.hidden=[512,256]",
-    )
-    return ratio(tutorial_wgan_gp(build(compose(*mlp))), Segments(build(compose(*mlp))), 10)
+class Side:
+    """A loop in a process of its own, for only our command asks for huge pages, and a process has them or not."""
+
+    def __init__(self, name: str):
+        huge_pages = "0" if name.startswith("tutorial") else "1"
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, "--side", name],
+            env={**os.environ, "THP_MEM_ALLOC_ENABLE": huge_pages},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __call__(self, steps: int) -> None:
+        assert self.process.stdin and self.process.stdout
+        print(steps, file=self.process.stdin, flush=True)
+        assert self.process.stdout.readline() == "done\n", "this side died"
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+def serve(name: str) -> None:
+    """Run one side for as many steps as each line of the input says."""
+    warnings.simplefilter("ignore")
+    loop = SIDES[name]()
+    for line in sys.stdin:
+        loop(int(line))
+        print("done", flush=True)
+
+
+def against_tutorial(theirs: str, ours: str, steps: int) -> Callable[[], float]:
+    """How many times faster `ours` is; the two processes never run at the same time."""
+
+    def measure() -> float:
+        with closing(Side(theirs)) as slow, closing(Side(ours)) as fast:
+            return ratio(slow, fast, steps)
+
+    return measure
 
 
 def compiled(overrides: tuple[str, ...], loss: str, steps: int) -> float:
@@ -293,25 +351,34 @@ def help_seconds() -> float:
 
 def first_step_seconds() -> float:
     """From the command to the end of the first step, less what importing torch takes."""
-    program = (
+    torch_alone = (
+        "import time; began = time.perf_counter()\n"
+        "import torch\n"
+        "print('STEP', time.perf_counter() - began, flush=True)\n"
+        "__import__('os')._exit(0)\n"
+    )
+    whole = (
         "import time; began = time.perf_counter()\n"
         "import sys; sys.argv = ['gan_runner', 'train.steps=1', 'probes=none', 'run.dir={0}']\n"
         "import gan_runner.loop as loop, gan_runner.record as record\n"
         "def stamp(self, logs):\n"
-        "    print('STEP', time.perf_counter() - began, 'torchvision' in sys.modules, flush=True)\n"
+        "    heavy = set(sys.modules).intersection(['torchvision', 'pandas', 'torch._dynamo'])\n"
+        "    print('STEP', time.perf_counter() - began, *heavy, flush=True)\n"
         "    __import__('os')._exit(0)\n"
         "record.Recorder.step = stamp\n"
         "import gan_runner.__main__ as m; m.main()\n"
     )
+
+    def stamp(program: str) -> float:
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
+        (seconds, *heavy) = next(line for line in done.stdout.splitlines() if line.startswith("STEP")).split()[1:]
+        assert not heavy, f"imported before the first step: {heavy}"
+        return float(seconds)
+
     found = []
     for _ in range(5):
         with tempfile.TemporaryDirectory() as place:
-            done = subprocess.run(
-                [sys.executable, "-c", program.format(place)], capture_output=True, text=True, cwd=ROOT, check=True
-            )
-            stamp = next(line.split() for line in done.stdout.splitlines() if line.startswith("STEP"))
-            assert stamp[2] == "False", "torchvision was imported"
-            found.append(float(stamp[1]) - timed("-c", "import torch"))
+            found.append(stamp(whole.format(place)) - stamp(torch_alone))
     return statistics.median(found)
 
 
@@ -320,9 +387,13 @@ COMPARISONS: dict[str, tuple[Callable[[], float], str, str]] = {
     "help": (help_seconds, "--help, seconds", "<= 0.6"),
     "first-step": (first_step_seconds, "first step after importing torch, seconds", "<= 0.7"),
     "huber-full": (overhead_huber, "Huber MLP: bare step over full run", ">= 0.93"),
-    "tutorial": (against_tutorial, "DCGAN-32 loop over the tutorial loop", ">= 1.3"),
-    "bf16": (lambda: against_tutorial("train.precision=bf16"), "the same in bf16", ">= 1.9"),
-    "mlp-wgan-gp": (mlp_wgan_gp, "MLP WGAN-GP over the tutorial loop", ">= 1.8"),
+    "tutorial": (against_tutorial("tutorial", "ours", 20), "DCGAN-32 loop over the tutorial loop", ">= 1.3"),
+    "bf16": (against_tutorial("tutorial", "bf16", 20), "the same in bf16", ">= 1.9"),
+    "mlp-wgan-gp": (
+        against_tutorial("tutorial-wgan-gp", "ours-wgan-gp", 10),
+        "MLP WGAN-GP over the tutorial loop",
+        ">= 1.8",
+    ),
     "compiled-huber": (lambda: compiled(HUBER, "ns", 300), "Huber MLP, compiled over eager", ">= 1.4"),
     "compiled-huber-gp": (lambda: compiled(HUBER, "wgan_gp", 60), "the same with WGAN-GP", ">= 1.4"),
     "compiled-toy": (lambda: compiled(TOY, "ns", 500), "2-D toy, compiled over eager", ">= 3"),
@@ -332,6 +403,9 @@ COMPARISONS: dict[str, tuple[Callable[[], float], str, str]] = {
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["--side"]:
+        return serve(sys.argv[2])
+    warnings.filterwarnings("ignore", "this machine is busy")  # with this benchmark
     names = sys.argv[1:] or list(COMPARISONS)
     print(f"{torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}, torch {torch.__version__}")
     for name in names:

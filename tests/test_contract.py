@@ -123,7 +123,7 @@ def test_samples_have_the_shape_of_the_data(loss: str) -> None:
     run = make(loss)
     draw = Draw(run.objective, run.state, run.source.device)
     assert draw(300).shape == (300, *run.source.spec.shape)
-    assert torch.equal(draw(300)[:7], draw(7))
+    torch.testing.assert_close(draw(300)[:7], draw(7))  # the same noise; matrix products round by their size
     walk = draw.interpolate(3, 5)
     assert walk is not None and walk.shape == (15, *run.source.spec.shape)
 

@@ -67,6 +67,21 @@ def test_a_run_folder_is_self_contained(cli, tmp_path: Path) -> None:
     assert again.returncode == 0 and "nothing to do" in again.stdout
 
 
+def test_a_run_starts_without_what_it_does_not_need(tmp_path: Path, cache: Path) -> None:
+    """A training with checkpoint imports neither the compiler nor torchvision nor pandas: seconds of waiting."""
+    program = (
+        "import sys\n"
+        "from gan_runner.__main__ import main\n"
+        "sys.argv = ['gan_runner', 'train.steps=2', 'probes=none', 'run.dir=r']\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "print('HEAVY', *{'torch._dynamo', 'torchvision', 'pandas', 'matplotlib'}.intersection(sys.modules))\n"
+    )
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "GAN_RUNNER_DATA": str(cache)}
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1:] == ["HEAVY"], done.stdout + done.stderr
+
+
 def test_sampling_needs_the_folder_alone(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Same seed, same samples; other seed, other samples; the data set may be gone."""
     assert cli(*TOY, "train.steps=4", "run.dir=r").returncode == 0

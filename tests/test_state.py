@@ -151,11 +151,45 @@ def test_moving_average_copies_buffers() -> None:
         assert torch.equal(mine, live)
 
 
-@pytest.mark.parametrize(
+EACH = pytest.mark.parametrize(
     "optimizer",
-    [optimizers.Adam(1e-2), optimizers.AdamW(1e-2), optimizers.SGD(1e-2, momentum=0.9), optimizers.RMSprop(1e-3)],
-    ids=lambda o: type(o).__name__,
+    [
+        optimizers.Adam(1e-2, betas=(0.5, 0.9), eps=1e-6),
+        optimizers.AdamW(1e-2),
+        optimizers.SGD(1e-2),
+        optimizers.SGD(1e-2, momentum=0.9),
+        optimizers.RMSprop(1e-3, alpha=0.9),
+    ],
+    ids=lambda o: f"{type(o).__name__}{getattr(o, 'momentum', '') or ''}",
 )
+
+
+@EACH
+@pytest.mark.parametrize("loaded", [False, True], ids=["fresh", "loaded"])
+def test_a_plain_rule_is_the_step_of_torch(optimizer: optimizers.Optimizer, loaded: bool) -> None:
+    """The same bits under a falling rate, also over moments that a checkpoint brought."""
+    torch.manual_seed(0)
+    mine, theirs = (nn.Parameter(torch.linspace(-1, 1, 12).view(3, 4)) for _ in range(2))
+    ours, torchs = optimizer("generator", [mine]), optimizer("generator", [theirs])
+    if loaded:
+        for p, o in ((mine, ours), (theirs, torchs)):
+            p.grad = torch.full_like(p, 0.3)
+            o.step()
+        ours.load_state_dict(copy.deepcopy(torchs.state_dict()))
+    move = optimizers.rule(ours)
+    for t in range(5):
+        gradient = torch.randn(3, 4)
+        ours.param_groups[0]["lr"] = torchs.param_groups[0]["lr"] = 1e-2 / (1 + t)
+        theirs.grad = gradient.clone()
+        torchs.step()
+        with torch.no_grad():
+            move([gradient.clone()])
+        assert torch.equal(mine, theirs)
+    moments, expected = (o.state_dict()["state"].get(0, {}) for o in (ours, torchs))
+    assert all(torch.equal(moments[k], v.to(moments[k].dtype)) for k, v in expected.items() if v is not None)
+
+
+@EACH
 def test_a_state_comes_back_whole(optimizer: optimizers.Optimizer) -> None:
     game, x = adversarial.Adversarial(payoffs.Hinge()), torch.randn(16, 2)
     a, b = state(optimizer), state(optimizer)

@@ -68,7 +68,7 @@ class Source:
 
     def take(self, index: Tensor) -> Tensor:
         """Rows `index` (n,) as float32 (n, *shape) on the device, in the scale of training: images in [-1, 1]."""
-        rows = self.data[index.to(self.data.device)].to(self.device)
+        rows = self.data.index_select(0, index.to(self.data.device)).to(self.device)
         return rows.float().div_(127.5).sub_(1) if rows.dtype == torch.uint8 else rows
 
     def decode(self, x: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from torch import Tensor
@@ -30,20 +30,27 @@ class Location:
     n: int = 50_000
 
     kinds: ClassVar[frozenset[str]] = frozenset({"table"})
+    _known: dict[str, dict[str, float]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __call__(self, draw: Draw, source: Source) -> Findings:
         if "location" not in source.truth:
             return Findings()
-        real, truth = source.decode(source.data).cpu(), source.truth["location"]
+        if source.digest not in self._known:
+            self._known[source.digest] = baselines(source)
+        made = source.decode(draw(self.n)).cpu().mean(0)
+        return Findings({"location_error": error(made, source), **self._known[source.digest]})
 
-        def error(estimate: Tensor) -> float:
-            return float((estimate - truth).norm())
 
-        return Findings(
-            {
-                "location_error": error(source.decode(draw(self.n)).cpu().mean(0)),
-                "location_error_mean": error(real.mean(0)),
-                "location_error_median": error(real.median(0).values),
-                "location_error_floor": error(real[~source.truth["outlier"]].mean(0)),
-            }
-        )
+def baselines(source: Source) -> dict[str, float]:
+    """What statistics achieve on the same rows; they never change, so a run computes them once."""
+    real = source.decode(source.data).cpu()
+    return {
+        "location_error_mean": error(real.mean(0), source),
+        "location_error_median": error(real.median(0).values, source),
+        "location_error_floor": error(real[~source.truth["outlier"]].mean(0), source),
+    }
+
+
+def error(estimate: Tensor, source: Source) -> float:
+    """Distance of an estimate (p,) from the true location."""
+    return float((estimate - source.truth["location"]).norm())

@@ -28,7 +28,7 @@ class Draw(Protocol):
 
     def __call__(self, n: int, *, live: bool = False) -> Tensor:
         """(n, *shape) in the scale of training, on the source's device; from the moving average of the weights
-        unless `live`. The first k of n samples are those of a call for k."""
+        unless `live`. The first k of n samples come from the noise of a call for k."""
         ...
 
     def interpolate(self, rows: int, columns: int) -> Tensor | None:

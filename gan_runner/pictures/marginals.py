@@ -29,7 +29,7 @@ class Marginals:
 
     every: int = 5000
     n: int = 5000
-    columns: int = 12
+    columns: int = 8
 
     kinds: ClassVar[frozenset[str]] = frozenset({"table"})
 
