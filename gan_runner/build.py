@@ -86,7 +86,7 @@ def assemble(
     schedule = construct(cfg["schedule"], "schedule", trust)
     torch.manual_seed(cfg["seed"])
     nets = build_nets(cfg["model"], spec, objective, trust)
-    check_nets(nets, spec, train["batch_size"])
+    check_nets(nets, spec, train["batch_size"], objective.per_sample)
     layout = torch.channels_last if train["channels_last"] and spec.kind == "image" else torch.contiguous_format
     nets = {role: net.to(device).to(memory_format=layout) for role, net in nets.items()}
 
@@ -158,10 +158,17 @@ def build_nets(
     return {role: construct(model[role], f"model.{role}", trust, spec) for role in wanted}
 
 
-def check_nets(nets: Mapping[str, nn.Module], spec: Spec, batch: int) -> None:
+def check_nets(nets: Mapping[str, nn.Module], spec: Spec, batch: int, per_sample: bool) -> None:
     """Refuse networks that cannot train: batch norm over one sample, outputs of the wrong shape."""
-    norms = [m for net in nets.values() for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    if norms and batch == 1:
+    norms = nn.modules.batchnorm._BatchNorm
+    mixing = [role for role, net in nets.items() if any(isinstance(m, norms) for m in net.modules())]
+    if per_sample and "discriminator" in mixing:
+        warnings.warn(
+            "batch norm in the discriminator mixes samples, but a gradient penalty is about single ones "
+            "(Gulrajani et al. 2017, section 4): set discriminator_norm=none, or the model's own norm",
+            stacklevel=2,
+        )
+    if mixing and batch == 1:
         raise UsageError(
             "train.batch_size=1 leaves batch norm nothing to average", "set train.batch_size to 2 or more", id="F58"
         )

@@ -153,6 +153,14 @@ FOREIGN = [
 ]
 
 
+@pytest.mark.parametrize(("norm", "warned"), [("none", False), ("batch", True)])
+def test_batch_norm_beside_a_gradient_penalty_is_warned_of(
+    norm: str, warned: bool, recwarn: pytest.WarningsRecorder
+) -> None:
+    building.build(compose("loss=wgan_gp", "dataset=digits", "model.width=4", f"discriminator_norm={norm}"))
+    assert warned == any("mixes samples" in str(w.message) for w in recwarn)
+
+
 @pytest.mark.parametrize("name", FOREIGN)
 @pytest.mark.parametrize("group", sorted(building.ROOMS))
 def test_f64_no_yaml_names_code_outside_its_room(name: str, group: str) -> None:

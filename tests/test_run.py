@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 
@@ -131,6 +133,19 @@ def test_resume_by_folder_recalls_the_settings(cli, tmp_path: Path) -> None:
     assert state_hash(tmp_path / "whole") == state_hash(tmp_path / "part")
     rows = [json.loads(line)["step"] for line in (tmp_path / "part/metrics.jsonl").read_text().splitlines()]
     assert rows == sorted(set(rows)) and rows[-1] == 12
+
+
+@pytest.mark.parametrize("name", sorted(p.name for p in (ROOT / "tests/golden").iterdir()))
+def test_runs_of_older_versions_make_the_same_samples_and_go_on(name: str, cli, tmp_path: Path) -> None:
+    """One run folder for each format of checkpoints that was ever released."""
+    shutil.copytree(ROOT / "tests/golden" / name, tmp_path / "old")
+    done = cli("run=old", "n=4", "format=csv", "out=now.csv", module="gan_runner.sample")
+    assert done.returncode == 0, done.stderr
+    now, then = (pd.read_csv(tmp_path / p).to_numpy() for p in ("now.csv", "old/samples.csv"))
+    assert now == pytest.approx(then, abs=1e-5)
+    done = cli("resume=old", "train.steps=8")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "old/status.json").read_text())["step"] == 8
 
 
 def test_resume_refuses_another_recipe(cli, tmp_path: Path) -> None:

@@ -61,6 +61,10 @@ class Adversarial(Objective):
         if self.n_critic < 1:
             raise ValueError(f"n_critic={self.n_critic} is below 1")
 
+    @property
+    def per_sample(self) -> bool:
+        return bool(self.penalties)
+
     def batches(self, clock: Clock) -> int:
         return self.warmup(clock.step, self.n_critic) if self.warmup else self.n_critic
 

@@ -32,6 +32,11 @@ class Objective:
     players: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     averaged: ClassVar[tuple[str, ...]] = ("generator",)
 
+    @property
+    def per_sample(self) -> bool:
+        """Whether the discriminator must judge each sample by itself, as a gradient penalty supposes."""
+        return False
+
     def batches(self, clock: Clock) -> int:
         """How many batches of real data the step at this time consumes."""
         return 1
