@@ -23,6 +23,7 @@ from gan_runner.errors import DataError, Unavailable, Unsafe, UsageError
 from gan_runner.loop import Run
 from gan_runner.losses.objective import Generator, Objective
 from gan_runner.metrics.probe import Probe
+from gan_runner.models.packing import pack_of
 from gan_runner.state import Clock, State
 
 ROOMS: dict[str, tuple[str, ...]] = {
@@ -159,7 +160,7 @@ def build_nets(
 
 
 def check_nets(nets: Mapping[str, nn.Module], spec: Spec, batch: int, per_sample: bool) -> None:
-    """Refuse networks that cannot train: batch norm over one sample, outputs of the wrong shape."""
+    """Refuse networks that cannot train: packs that do not divide a batch, batch norm over one, wrong shapes."""
     norms = nn.modules.batchnorm._BatchNorm
     mixing = [role for role, net in nets.items() if any(isinstance(m, norms) for m in net.modules())]
     if per_sample and "discriminator" in mixing:
@@ -168,16 +169,26 @@ def check_nets(nets: Mapping[str, nn.Module], spec: Spec, batch: int, per_sample
             "(Gulrajani et al. 2017, section 4): set discriminator_norm=none, or the model's own norm",
             stacklevel=2,
         )
-    if mixing and batch == 1:
-        raise UsageError(
-            "train.batch_size=1 leaves batch norm nothing to average", "set train.batch_size to 2 or more", id="F58"
-        )
+    packs = {role: pack_of(net) for role, net in nets.items()}
+    for role, pack in packs.items():
+        if batch % pack:
+            raise UsageError(
+                f"train.batch_size={batch} does not divide into packs of {pack} (model.{role}.pack)",
+                f"set train.batch_size to {-(-batch // pack) * pack}",
+                id="F59",
+            )
+        if role in mixing and batch == pack:
+            raise UsageError(
+                f"train.batch_size={batch} leaves batch norm nothing to average",
+                f"set train.batch_size to {2 * pack} or more",
+                id="F58",
+            )
     if "generator" not in nets or "discriminator" not in nets:
         return
     generator, discriminator = nets["generator"].eval(), nets["discriminator"].eval()
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         made = generator(cast(Generator, generator).noise(2))
-        judged = discriminator(torch.zeros(2, *spec.shape))
+        judged = discriminator(torch.zeros(2 * packs["discriminator"], *spec.shape))
     for net in (generator, discriminator):
         net.train()
     for what, found, expected in (("generator", made.shape[1:], spec.shape), ("discriminator", judged.shape[1:], ())):

@@ -13,7 +13,7 @@ from gan_runner.losses.constraints import Constraint
 from gan_runner.losses.objective import Objective
 from gan_runner.losses.payoffs import Payoff
 from gan_runner.losses.penalties import Penalty, full
-from gan_runner.state import Clock, Logs, Nets, State
+from gan_runner.state import Clock, LossFn, Logs, Nets, State
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,15 @@ class Adversarial(Objective):
                 fake = self.sample(s, len(real))
             logs = self.criticise(s, real, fake)
         fake = self.sample_with_graph(s, len(real))
-        return logs | s.players["generator"].descend(self.generator_loss, s.nets, real, fake)
+        return logs | self.turn(s, "generator", self.generator_loss, real, fake)
+
+    def turn(self, s: State, name: str, loss: LossFn, real: Tensor, fake: Tensor) -> Logs:
+        """One step of a player down its loss."""
+        return s.players[name].descend(loss, s.nets, real, fake)
 
     def criticise(self, s: State, real: Tensor, fake: Tensor) -> Logs:
         """One discriminator step and what must hold after it."""
-        logs = s.players["discriminator"].descend(self.discriminator_loss, s.nets, real, fake)
+        logs = self.turn(s, "discriminator", self.discriminator_loss, real, fake)
         for constrain in self.constraints.values():
             constrain(s.players["discriminator"])
         return logs
@@ -127,7 +131,7 @@ class Reusing(Adversarial):
         for real in x.chunk(key):
             fake = self.sample_with_graph(s, len(real))
             logs = self.criticise(s, real, fake.detach())
-        return logs | s.players["generator"].descend(self.generator_loss, s.nets, real, fake)
+        return logs | self.turn(s, "generator", self.generator_loss, real, fake)
 
 
 class Simultaneous(Adversarial):

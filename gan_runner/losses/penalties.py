@@ -51,7 +51,7 @@ POINTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 @dataclass(frozen=True)
 class GradientNorm:
-    """weight * E (|grad f(x)| - target)^2, the norm taken over all entries of a sample.
+    """weight * E (|grad f(x)| - target)^2, the norm taken over all entries of what one score judges: a sample or a pack.
 
     | paper | at | target | weight |
     |---|---|---|---|
@@ -79,7 +79,9 @@ class GradientNorm:
     def __call__(self, discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
         x = POINTS[self.at](full(real), full(fake)).detach().requires_grad_()
         with torch.autocast(x.device.type, enabled=False):
-            (slope,) = torch.autograd.grad(discriminator(x).sum(), x, create_graph=True)
+            scores = discriminator(x)
+            (slope,) = torch.autograd.grad(scores.sum(), x, create_graph=True)
+        slope = slope.reshape(len(scores), -1)
         if self.target == 0:
-            return self.weight * slope.flatten(1).square().sum(1).mean()
-        return self.weight * (slope.flatten(1).norm(2, dim=1) - self.target).square().mean()
+            return self.weight * slope.square().sum(1).mean()
+        return self.weight * (slope.norm(2, dim=1) - self.target).square().mean()

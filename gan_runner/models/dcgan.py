@@ -7,14 +7,18 @@ doubles with every stage away from it: 128 in the paper, 64 in the reference cod
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 from torch import nn
 
 from gan_runner.models import roles
 from gan_runner.models.checks import positive, square_image
 from gan_runner.models.layers import chain, draw_weights, map_norm
+from gan_runner.models.minibatch import beside
+from gan_runner.models.packing import packing
 
 
 class Generator(roles.UniformGenerator):
@@ -50,22 +54,34 @@ class Discriminator(roles.Discriminator):
 
     Args:
         norm: batch, instance, group, layer or none; a penalty on each sample's gradient forbids batch.
+        minibatch: arguments of `MinibatchDiscrimination` before the last map, such as {kernels: 100, dims: 5}.
+        pack: how many samples are judged at once, joined along channels (PacGAN).
 
     Raises:
-        ValueError: the data are not such images, `width` is not positive, or `norm` is unknown.
+        ValueError: the data are not such images, `width` or `pack` is not positive, or `norm` is unknown.
     """
 
-    def __init__(self, spec: roles.Spec, width: int = 64, norm: str = "batch"):
+    def __init__(
+        self,
+        spec: roles.Spec,
+        width: int = 64,
+        norm: str = "batch",
+        minibatch: Mapping[str, Any] | None = None,
+        pack: int = 1,
+    ):
         positive(width=width)
         channels, size = square_image(spec, "dcgan")
         maps = stages(size, width)
+        others, features = beside(maps[-1] * 4 * 4, minibatch)
         trunk = chain(
-            nn.Conv2d(channels, maps[0], 4, 2, 1, bias=False),
+            packing(pack),
+            nn.Conv2d(pack * channels, maps[0], 4, 2, 1, bias=False),
             nn.LeakyReLU(0.2, inplace=True),
             *[layer for before, after in pairwise(maps) for layer in down(before, after, norm)],
             nn.Flatten(),
+            others,
         )
-        super().__init__(trunk, nn.Linear(maps[-1] * 4 * 4, 1, bias=False))
+        super().__init__(trunk, nn.Linear(features, 1, bias=False))
         initialise(self)
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 from torch import nn
 
 from gan_runner.models import roles
 from gan_runner.models.checks import choice, positive, share
 from gan_runner.models.layers import chain, vector_norm
+from gan_runner.models.minibatch import beside
+from gan_runner.models.packing import packing
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "leaky_relu": partial(nn.LeakyReLU, 0.2),
@@ -59,9 +62,11 @@ class Discriminator(roles.Discriminator):
         activation: leaky_relu (slope 0.2), relu, silu or tanh.
         norm: batch, group, layer or none, after each hidden layer's affine map.
         dropout: the share of hidden units left out in training.
+        minibatch: arguments of `MinibatchDiscrimination` after the last hidden layer, such as {kernels: 100, dims: 5}.
+        pack: how many samples are judged at once (PacGAN).
 
     Raises:
-        ValueError: a width is not positive, a name is unknown, or `dropout` is not in [0, 1).
+        ValueError: a width or `pack` is not positive, a name is unknown, or `dropout` is not in [0, 1).
     """
 
     def __init__(
@@ -71,10 +76,13 @@ class Discriminator(roles.Discriminator):
         activation: str = "leaky_relu",
         norm: str = "none",
         dropout: float = 0.0,
+        minibatch: Mapping[str, Any] | None = None,
+        pack: int = 1,
     ):
-        inputs = math.prod(spec.shape)
-        trunk = chain(nn.Flatten(), *hidden_layers(inputs, hidden, activation, norm, dropout))
-        super().__init__(trunk, nn.Linear((inputs, *hidden)[-1], 1))
+        inputs = pack * math.prod(spec.shape)
+        layers = [packing(pack), nn.Flatten(), *hidden_layers(inputs, hidden, activation, norm, dropout)]
+        others, features = beside((inputs, *hidden)[-1], minibatch)
+        super().__init__(chain(*layers, others), nn.Linear(features, 1))
 
 
 def hidden_layers(
