@@ -13,7 +13,7 @@ from gan_runner.losses.constraints import Constraint
 from gan_runner.losses.objective import Objective
 from gan_runner.losses.payoffs import Payoff
 from gan_runner.losses.penalties import Penalty, full
-from gan_runner.state import Clock, LossFn, Logs, Nets, State
+from gan_runner.state import Clock, Logs, LossFn, Nets, State
 
 
 @dataclass(frozen=True)

@@ -66,8 +66,8 @@ class FGAN:
     | hellinger | (sqrt u - 1)^2 | integral of (sqrt p - sqrt q)^2 | d / 2 |
     | tv | abs(u - 1) / 2 | half the integral of abs(p - q), in [0, 1] | +- infinity, the sign of d |
 
-    Names clash with variational gradient flow (Gao et al. 2019), which puts the generated distribution first, D_f(q || p):
-    its "KL" is "reverse_kl" here, and its reverse is "kl" here.
+    Names clash with variational gradient flow (VGrow, Gao et al. 2019), which puts the generated distribution first,
+    D_f(q || p): its "KL" = KL(generated, data) is "reverse_kl" here, and its "reverse KL" is "kl" here.
 
     Attributes:
         divergence: which, by its name in the table.

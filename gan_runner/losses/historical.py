@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gan_runner.losses.adversarial import Adversarial
-from gan_runner.state import LossFn, Logs, Nets, State
+from gan_runner.state import Logs, LossFn, Nets, State
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ POINTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 @dataclass(frozen=True)
 class GradientNorm:
-    """weight * E (|grad f(x)| - target)^2, the norm taken over all entries of what one score judges: a sample or a pack.
+    """weight * E (|grad f(x)| - target)^2, the norm over all entries of what one score judges: a sample or a pack.
 
     | paper | at | target | weight |
     |---|---|---|---|

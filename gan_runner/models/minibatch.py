@@ -1,4 +1,4 @@
-"""Minibatch discrimination: each sample is judged beside the others of its batch (Salimans et al. 2016, section 3.2)."""
+"""Minibatch discrimination: samples are judged beside the others of a batch (Salimans et al. 2016, section 3.2)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from gan_runner.models.checks import positive
 class MinibatchDiscrimination(nn.Module):
     """Features (n, a) to (n, a + kernels): to each sample's own are added its closenesses to the rest of the batch.
 
-    M_i = f(x_i) T in R^{kernels x dims}, the columns of T weight-normalised. These start at length 1, so that a distance
-    starts as that of typical single features; with it goes the authors' data-dependent start, and their bias, which the
-    next layer has already. Memory is n^2 * kernels * dims numbers per pass. Computed in full precision.
+    M_i = f(x_i) T in R^{kernels x dims}, the columns of T weight-normalised. They start at length 1, so that distances
+    start as those of a typical feature; this replaces the data-dependent start of the authors' code, and the next layer
+    its bias. A pass takes n^2 * kernels * dims numbers of memory and is computed in full precision.
 
     Args:
         inputs: a.
@@ -48,7 +48,7 @@ def closeness(M: Tensor, include_self: bool = False) -> Tensor:
 
 
 def beside(features: int, minibatch: Mapping[str, Any] | None) -> tuple[nn.Module, int]:
-    """The layer that `minibatch` describes after so many features, and how many it makes; None: one that does nothing."""
+    """The layer that `minibatch` describes, after so many features, and how many it makes; None does nothing."""
     if minibatch is None:
         return nn.Identity(), features
     layer = MinibatchDiscrimination(features, **minibatch)

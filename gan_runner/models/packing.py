@@ -1,4 +1,4 @@
-"""Packing: the discriminator judges several samples at once, and so sees how varied they are (PacGAN, Lin et al. 2018)."""
+"""Packing: several samples are judged at once, so that their variety counts (PacGAN, Lin et al. 2018)."""
 
 from __future__ import annotations
 
