@@ -7,11 +7,12 @@ import math
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
 from gan_runner.losses import payoffs
-from gan_runner.losses.payoffs import Hinge, LeastSquares, Minimax, NonSaturating, Relativistic, Wasserstein
+from gan_runner.losses.payoffs import Hinge, LeastSquares, Minimax, NonSaturating, Relativistic, Smoothed, Wasserstein
 
-ALL = [Minimax(), NonSaturating(), LeastSquares(), Hinge(), Wasserstein(), Relativistic()]
+ALL = [Minimax(), NonSaturating(), Smoothed(), LeastSquares(), Hinge(), Wasserstein(), Relativistic()]
 names = [type(p).__name__ for p in ALL]
 
 # m: JS, L_D, L_G saturating, L_G non-saturating, KL(q||p) - 2 JS; by quadrature
@@ -123,3 +124,32 @@ def test_wasserstein_estimate_has_the_right_sign() -> None:
 def test_accuracies_count_both_sides() -> None:
     found = Minimax().summary(torch.tensor([1.0, 1.0, -1.0, 2.0]), torch.tensor([-1.0, 1.0, -3.0, -2.0]))
     assert (found["accuracy_real"], found["accuracy_fake"]) == (0.75, 0.75)
+
+
+# -- one-sided label smoothing ---------------------------------------------------------------------
+
+
+def test_smoothing_moves_the_optimum_to_045() -> None:
+    """Where p = q, D = 0.9 / 2 minimises, at -0.9 log 0.45 - 1.1 log 0.55 = 1.376278."""
+    best = torch.full((3,), math.log(0.45 / 0.55), dtype=torch.float64, requires_grad=True)
+    loss = Smoothed(0.9).discriminator(best, best)
+    assert float(loss.detach()) == pytest.approx(1.376278, abs=1e-6)
+    assert torch.autograd.grad(loss, best)[0].abs().max() < 1e-12
+    found = Smoothed(0.9).summary(best.detach() + 0.01, best.detach() - 0.01)
+    assert (found["accuracy_real"], found["accuracy_fake"]) == (1, 1)
+
+
+def test_smoothing_touches_real_labels_alone() -> None:
+    """Cross-entropy against 0.9 for real and 0 for generated samples; the generator and label 1 are the plain game."""
+    real, fake = torch.tensor([2.0, -1.0, 0.5]), torch.tensor([-1.0, 3.0])
+    expected = bce(real, torch.full_like(real, 0.9)) + bce(fake, torch.zeros_like(fake))
+    torch.testing.assert_close(Smoothed(0.9).discriminator(real, fake), expected)
+    torch.testing.assert_close(Smoothed(1.0).discriminator(real, fake), NonSaturating().discriminator(real, fake))
+    assert Smoothed().generator(real, fake) == NonSaturating().generator(real, fake)
+    assert Smoothed().summary(real, fake)["js_lower_bound"] == NonSaturating().summary(real, fake)["js_lower_bound"]
+
+
+@pytest.mark.parametrize("label", [0.0, 1.1])
+def test_labels_out_of_range_are_named(label: float) -> None:
+    with pytest.raises(ValueError, match=f"^label={label} is not in"):
+        Smoothed(label)
