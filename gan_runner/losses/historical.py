@@ -19,13 +19,14 @@ class Historical(Adversarial):
     running mean and t.
 
     Attributes:
-        weight: of the term, for both players; the paper writes it without one.
+        weight: of the term, for both players. The paper has none, which is 1: against Adam's small steps on the toys
+            that holds the weights where they began.
 
     Raises:
         ValueError: `weight` is negative.
     """
 
-    weight: float = 1.0
+    weight: float = 1e-3
 
     def __post_init__(self) -> None:
         super().__post_init__()
