@@ -216,13 +216,11 @@ def test_every_kind_of_game_copes(loss: str, model: str, extra: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("loss", "extra", "tolerance"),
-    [("ns", "model=mlp_packed", 1e-12), ("wgan_gp", "model=mlp_packed", 1e-12), ("ns", MINIBATCH, 1e-12)]
-    + [("wgan_gp", MINIBATCH, 1e-10)],  # 40 critic steps of a sum over pairs magnify the last digit
-)
-def test_compiled_equals_eager(loss: str, extra: str, tolerance: float) -> None:
-    assert parity(loss, "compiled", extra) < tolerance
+@pytest.mark.parametrize("loss", ["ns", "wgan_gp"])
+@pytest.mark.parametrize("extra", ["model=mlp_packed", MINIBATCH])
+def test_compiled_equals_eager(loss: str, extra: str) -> None:
+    """With a larger eps: Adam divides by itself what is left of a gradient where all samples are far apart."""
+    assert parity(loss, "compiled", extra, "optimizer.eps=1e-3") < 1e-12
 
 
 def test_packed_models_are_options() -> None:
