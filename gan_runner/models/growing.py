@@ -62,7 +62,7 @@ class Generator(Growing):
     """Gaussian latents on the sphere, projected to 4 x 4 maps and doubled in size; unbounded images (n, channels, size,
     size), of which each resolution has its own 1 x 1 convolution that paints them.
 
-    With 512 features it has 20,727,308 parameters at 32 px RGB.
+    With 512 features it has 20,727,308 parameters at 32 px RGB; the first layer has a bias for each unit, not each map.
 
     Args:
         features: the most maps a resolution may have.
