@@ -75,6 +75,13 @@ class Player:
         for group in self.optimizer.param_groups:
             group["lr"] = group["lr"].fill_(rate) if isinstance(group["lr"], Tensor) else rate
 
+    def forget(self) -> None:
+        """Set the optimizer's moments and counters to 0, in place."""
+        for slots in self.optimizer.state.values():
+            for memory in slots.values():
+                if isinstance(memory, Tensor):
+                    memory.zero_()
+
     @property
     def rate(self) -> float:
         return float(self.optimizer.param_groups[0]["lr"])

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_runner.losses.constraints import ClipWeights
-from gan_runner.losses.penalties import POINTS, GradientNorm, between, noisy
+from gan_runner.losses.penalties import POINTS, Drift, GradientNorm, between, noisy
 from gan_runner.state import Player
 
 
@@ -104,6 +104,14 @@ def test_inputs_are_detached() -> None:
     assert torch.autograd.grad(penalty, fake, allow_unused=True)[0] is None
 
 
+def test_drift_is_the_mean_square_score_of_real_samples() -> None:
+    """f = 3 x + 4 y + 1 scores them 12 and 13; the generated ones do not matter."""
+    critic = linear(3.0, 4.0)
+    assert float(Drift(0.001)(critic, REAL, FAKE).detach()) == pytest.approx(0.001 * (12**2 + 13**2) / 2)
+    (slope,) = torch.autograd.grad(Drift(0.5)(critic, REAL, FAKE), critic[1].bias)
+    assert float(slope) == pytest.approx((12 + 13) / 2)
+
+
 def test_clipping_reaches_biases_and_gains() -> None:
     net = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
     player = Player([net], torch.optim.SGD(net.parameters(), lr=0.1))
@@ -116,3 +124,8 @@ def test_clipping_reaches_biases_and_gains() -> None:
 def test_wrong_settings_are_named(settings: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(settings))):
         GradientNorm(**settings)
+
+
+def test_a_negative_drift_is_refused() -> None:
+    with pytest.raises(ValueError, match="weight=-1"):
+        Drift(weight=-1.0)

@@ -85,3 +85,21 @@ class GradientNorm:
         if self.target == 0:
             return self.weight * slope.square().sum(1).mean()
         return self.weight * (slope.norm(2, dim=1) - self.target).square().mean()
+
+
+@dataclass(frozen=True)
+class Drift:
+    """weight * E f(real)^2: keeps a Wasserstein critic's scores near 0 (Karras et al. 2018, section 6.1: 0.001).
+
+    Raises:
+        ValueError: `weight` is negative.
+    """
+
+    weight: float = 0.001
+
+    def __post_init__(self) -> None:
+        if self.weight < 0:
+            raise ValueError(f"weight={self.weight} must not be negative")
+
+    def __call__(self, discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+        return self.weight * full(discriminator(real)).square().mean()

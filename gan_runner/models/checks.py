@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from gan_runner.models.roles import Spec
@@ -12,17 +12,18 @@ T = TypeVar("T")
 SIZES = (8, 16, 32, 64, 128)
 
 
-def square_image(spec: Spec, model: str) -> tuple[int, int]:
-    """(channels, size) of square images whose size is a power of two from 8 to 128.
+def square_image(spec: Spec, model: str, sizes: Sequence[int] = SIZES) -> tuple[int, int]:
+    """(channels, size) of square images of one of `sizes`, the powers of two from 8 to 128 unless it is given.
 
     Raises:
         ValueError: `spec` describes something else.
     """
     shape = tuple(spec.shape)
-    if len(shape) == 3 and shape[1] == shape[2] and shape[2] in SIZES:
+    if len(shape) == 3 and shape[1] == shape[2] and shape[2] in sizes:
         return shape[0], shape[2]
-    nearest = min(SIZES, key=lambda size: abs(size - max(shape[-2:])))
-    raise refusal(shape, f"{model} makes square images of 8, 16, 32, 64 or 128 px", nearest)
+    nearest = min(sizes, key=lambda size: abs(size - max(shape[-2:])))
+    names = ", ".join(map(str, sizes[:-1]))
+    raise refusal(shape, f"{model} makes square images of {names} or {sizes[-1]} px", nearest)
 
 
 def quartered_image(spec: Spec, model: str) -> tuple[int, int, int]:
