@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gan_runner.errors import UsageError
 from gan_runner.losses.objective import Objective
-from gan_runner.state import Clock, Logs, State
+from gan_runner.state import Clock, Logs, Nets, State
 
 
 @runtime_checkable
@@ -139,6 +139,9 @@ class Progressive(Objective):
 
     def generate(self, s: State, z: Tensor) -> Tensor:
         return self.game.generate(s, z)
+
+    def judge(self, nets: Nets, x: Tensor) -> Tensor | None:
+        return self.game.judge(nets, x)
 
 
 def growing(s: State) -> list[Grows]:
