@@ -49,6 +49,7 @@ class Generator(roles.Generator):
             nn.Unflatten(1, tuple(spec.shape)),
         )
         super().__init__(latent, net)
+        self.bound = 1.0 if spec.kind == "image" else None
 
 
 class Discriminator(roles.Discriminator):

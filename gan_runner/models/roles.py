@@ -19,7 +19,13 @@ class Spec(Protocol):
 
 
 class Generator(nn.Module):
-    """Maps latents (n, latent) to samples (n, *shape) by `net`; its prior is the standard Gaussian."""
+    """Maps latents (n, latent) to samples (n, *shape) by `net`; its prior is the standard Gaussian.
+
+    Attributes:
+        bound: the largest absolute value it can make: 1 for images; None where it has none.
+    """
+
+    bound: float | None = 1.0
 
     def __init__(self, latent: int, net: nn.Module):
         super().__init__()

@@ -1,0 +1,161 @@
+"""Variational gradient flow: paces from their divergences, analytic flows, and the games that one step equals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gan_runner import optimizers
+from gan_runner.losses import vgrow
+from gan_runner.losses.payoffs import Minimax, NonSaturating, Payoff, Wasserstein
+from gan_runner.losses.vgrow import PACES, VGrow
+from gan_runner.state import State
+from tests.test_state import Discriminator, Generator
+
+DIVERGENCES: dict[str, Callable[[Tensor], Tensor]] = {
+    "kl": lambda r: r * r.log(),
+    "js": lambda r: r * r.log() - (r + 1) * ((r + 1) / 2).log(),
+    "logd": lambda r: (r + 1) * (r + 1).log(),
+    "jeffrey": lambda r: (r - 1) * r.log(),
+    "reverse_kl": lambda r: -r.log(),
+}
+
+
+def state(bound: float | None = None) -> State:
+    torch.manual_seed(0)
+    nets: dict[str, nn.Module] = {"generator": Generator(), "discriminator": Discriminator()}
+    nets["generator"].bound = bound  # type: ignore[assignment]
+    return State.create(nets, VGrow.players, ("generator",), optimizers.Adam(1e-2))
+
+
+def game(**settings) -> VGrow:
+    return VGrow(NonSaturating(), **settings)
+
+
+@pytest.mark.parametrize("name", PACES)
+def test_a_pace_is_r_times_the_second_derivative_of_its_divergence(name: str) -> None:
+    score = torch.linspace(-4, 4, 33, dtype=torch.float64)
+    r = (-score).exp().requires_grad_()
+    (first,) = torch.autograd.grad(DIVERGENCES[name](r).sum(), r, create_graph=True)
+    (second,) = torch.autograd.grad(first.sum(), r)
+    torch.testing.assert_close(PACES[name](score), r.detach() * second)
+
+
+@pytest.mark.parametrize("name", PACES)
+def test_no_pace_overflows(name: str) -> None:
+    assert PACES[name](torch.tensor([-1e4, 1e4])).isfinite().all()
+
+
+class Exact(nn.Module):
+    """log p/q for p = N(0, 1) and q = N(m, 1), both in one column."""
+
+    def __init__(self, m: float):
+        super().__init__()
+        self.m = m
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (self.m**2 / 2 - self.m * x).squeeze(1)
+
+
+def test_the_flow_of_kl_between_gaussians_is_exact() -> None:
+    """The mean shrinks by 1 - eta in each step, and the shape stays."""
+    samples, m = torch.randn(500, 1, dtype=torch.float64) + 2, 2.0
+    shape = samples - samples.mean()
+    for _ in range(5):
+        nets = {"discriminator": Exact(m), "generator": nn.Identity()}
+        samples, m = game(divergence="kl", eta=0.3).flow(nets, samples, 100), 0.7 * m
+        samples = samples - samples.mean() + m  # the exact score of the next step needs the exact mean
+        torch.testing.assert_close(samples - m, shape)
+    nets = {"discriminator": Exact(1.0), "generator": nn.Identity()}
+    moved = game(divergence="kl", eta=0.25).flow(nets, torch.tensor([[1.0], [3.0]]), 1)
+    torch.testing.assert_close(moved, torch.tensor([[0.75], [2.75]]))
+
+
+@pytest.mark.parametrize(
+    ("name", "payoff"), [("kl", Wasserstein()), ("js", Minimax()), ("logd", NonSaturating())], ids=["kl", "js", "logd"]
+)
+def test_one_step_is_the_gradient_of_a_game(name: str, payoff: Payoff) -> None:
+    """Moving samples by eta and learning where they went is eta times the gradient of the game's generator."""
+    s, eta = state(), 0.3
+    G, D, z = s.nets["generator"].eval(), s.nets["discriminator"], torch.randn(20, 2)
+    with torch.no_grad():
+        samples = G(z)
+    target = game(divergence=name, eta=eta).flow(s.nets, samples, 7)
+    lesson, _ = VGrow.lesson(s.nets, z, target)
+    score = D(G(z))
+    weights = list(G.parameters())
+    mine = torch.autograd.grad(lesson, weights)
+    theirs = torch.autograd.grad(payoff.generator(score, score), weights)
+    for a, b in zip(mine, theirs, strict=True):
+        torch.testing.assert_close(a, eta * b, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("bound", [None, 1.0])
+def test_samples_stay_within_what_the_generator_can_make(bound: float | None) -> None:
+    s = state(bound)
+    moved = game(eta=1e4).flow(s.nets, torch.randn(30, 2).clamp(-1, 1), 30)
+    assert (float(moved.abs().max()) <= 1) == (bound is not None)
+
+
+def test_moving_samples_touches_no_network() -> None:
+    s = state()
+    before = {k: v.clone() for k, v in s.nets.state_dict().items()}
+    samples = game().sample_pool(s, torch.randn(8, 2), 4)
+    game().flow(s.nets, samples, 4)
+    assert all(torch.equal(v, before[k]) for k, v in s.nets.state_dict().items())
+    assert all(p.grad is None for p in s.nets.parameters()) and all(net.training for net in s.nets.children())
+
+
+def test_who_moves_how_often() -> None:
+    """inner * n_critic discriminator steps, passes * pool lessons; batch statistics are those of the lessons."""
+    s, g = state(), game(inner=3, n_critic=2, pool=4, passes=[[0, 1], [5, 2]])
+    counts = {name: 0 for name in s.players}
+    for name, player in s.players.items():
+        step = player.move
+
+        def move(grads, name=name, step=step) -> None:
+            counts[name] += 1
+            step(grads)
+
+        player.move = move
+    assert g.batches(s.clock) == 6
+    logs = g.step(s, torch.randn(6 * 8, 2), g.prepare(s))
+    assert counts == {"discriminator": 6, "generator": 4}
+    assert int(s.nets["generator"].net[1].num_batches_tracked) == 4
+    assert {"generator/loss", "generator/shift", "discriminator/loss", "score/real", "score/fake"} <= logs.keys()
+    s.clock.step = 4
+    assert g.prepare(s) == 1
+    s.clock.step = 5
+    assert g.prepare(s) == 2
+
+
+def test_the_discriminator_meets_samples_that_have_moved(monkeypatch: pytest.MonkeyPatch) -> None:
+    s, met = state(), []
+    monkeypatch.setattr(VGrow, "criticise", lambda self, s, real, fake: met.append(fake) or {"score/fake": fake})
+    monkeypatch.setattr(VGrow, "flow", lambda self, nets, samples, batch: samples + 100)
+    game(inner=3).step(s, torch.randn(24, 2), 1)
+    assert [round(float(fake.mean()) / 100) for fake in met] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("settings", "word"),
+    [
+        ({"divergence": "xx"}, "divergence=xx"),
+        ({"eta": 0.0}, "eta=0.0"),
+        ({"inner": 0}, "inner=0"),
+        ({"pool": 0}, "pool=0"),
+        ({"passes": [[1, 1]]}, "passes="),
+        ({"passes": [[0, 0]]}, "passes="),
+    ],
+)
+def test_settings_out_of_range(settings: dict, word: str) -> None:
+    with pytest.raises(ValueError, match=word):
+        game(**settings)
+
+
+def test_indices_differ() -> None:
+    index = vgrow.some(torch.zeros(10, 2), 6)
+    assert len(set(index.tolist())) == 6
