@@ -86,7 +86,7 @@ def assemble(
     schedule = construct(cfg["schedule"], "schedule", trust)
     torch.manual_seed(cfg["seed"])
     nets = build_nets(cfg["model"], spec, objective, trust)
-    check_nets(nets, spec, train["batch_size"], objective.per_sample)
+    check_nets(nets, spec, train["batch_size"], objective)
     layout = torch.channels_last if train["channels_last"] and spec.kind == "image" else torch.contiguous_format
     nets = {role: net.to(device).to(memory_format=layout) for role, net in nets.items()}
 
@@ -158,11 +158,11 @@ def build_nets(
     return {role: construct(model[role], f"model.{role}", trust, spec) for role in wanted}
 
 
-def check_nets(nets: Mapping[str, nn.Module], spec: Spec, batch: int, per_sample: bool) -> None:
+def check_nets(nets: Mapping[str, nn.Module], spec: Spec, batch: int, objective: Objective) -> None:
     """Refuse networks that cannot train: batch norm over one sample, outputs of the wrong shape."""
     norms = nn.modules.batchnorm._BatchNorm
     mixing = [role for role, net in nets.items() if any(isinstance(m, norms) for m in net.modules())]
-    if per_sample and "discriminator" in mixing:
+    if objective.per_sample and "discriminator" in mixing:
         warnings.warn(
             "batch norm in the discriminator mixes samples, but a gradient penalty is about single ones "
             "(Gulrajani et al. 2017, section 4): set discriminator_norm=none, or the model's own norm",
@@ -172,18 +172,22 @@ def check_nets(nets: Mapping[str, nn.Module], spec: Spec, batch: int, per_sample
         raise UsageError(
             "train.batch_size=1 leaves batch norm nothing to average", "set train.batch_size to 2 or more", id="F58"
         )
-    if "generator" not in nets or "discriminator" not in nets:
+    if "generator" not in nets:
         return
-    generator, discriminator = nets["generator"].eval(), nets["discriminator"].eval()
+    for net in nets.values():
+        net.eval()
+    generator = cast(Generator, nets["generator"])
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        made = generator(cast(Generator, generator).noise(2))
-        judged = discriminator(torch.zeros(2, *spec.shape))
-    for net in (generator, discriminator):
+        made = generator(generator.noise(2))
+        found = {"generator": (made.shape[1:], spec.shape)}
+        if made.shape[1:] == spec.shape and (scores := objective.judge(nets, made)) is not None:
+            found["discriminator"] = (scores.shape[1:], ())
+    for net in nets.values():
         net.train()
-    for what, found, expected in (("generator", made.shape[1:], spec.shape), ("discriminator", judged.shape[1:], ())):
-        if tuple(found) != tuple(expected):
+    for what, (shape, expected) in found.items():
+        if tuple(shape) != tuple(expected):
             raise UsageError(
-                f"model.{what} makes {tuple(found)} per sample, {tuple(expected)} is needed",
+                f"model.{what} makes {tuple(shape)} per sample, {tuple(expected)} is needed",
                 "choose another model",
                 id="F59",
             )

@@ -150,7 +150,7 @@ def test_same_seed_same_bits_other_seed_other_bits(loss: str) -> None:
 @pytest.mark.parametrize("loss", LOSSES)
 def test_half_precision_trains_and_keeps_weights_whole(loss: str) -> None:
     """bf16 autocast on an image network: weights, averages and losses stay fp32 and finite."""
-    run = make(loss, "dataset=digits", "model=dcgan", "model.width=4", "train.precision=bf16")
+    run = make(loss, "dataset=digits", "++model.width=4", "train.precision=bf16")
     silent = play(run, until=3)
     assert all(p.dtype == torch.float32 and p.isfinite().all() for p in run.state.nets.parameters())
     assert all(v.dtype == torch.float32 and v.isfinite().all() for logs in silent.logs for v in logs.values())

@@ -113,6 +113,9 @@ class Adversarial(Objective):
             loss = loss + term
         return loss, logs
 
+    def judge(self, nets: Nets, x: Tensor) -> Tensor:
+        return nets["discriminator"](x)
+
     def summary(self, pooled: Mapping[str, Tensor]) -> dict[str, float]:
         return self.payoff.summary(pooled["score/real"].float(), pooled["score/fake"].float())
 

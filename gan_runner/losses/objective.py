@@ -8,7 +8,7 @@ from typing import ClassVar, Protocol, cast
 import torch
 from torch import Tensor
 
-from gan_runner.state import Clock, Logs, State
+from gan_runner.state import Clock, Logs, Nets, State
 
 
 class Generator(Protocol):
@@ -51,6 +51,10 @@ class Objective:
     def step(self, s: State, x: Tensor, key: Hashable) -> Logs:
         """One iteration on real rows `x` (batch * batches, *shape): device work that cannot see the clock."""
         raise NotImplementedError
+
+    def judge(self, nets: Nets, x: Tensor) -> Tensor | None:
+        """Scores (n,) of samples (n, *shape), higher for more real, by whoever judges here; None if nobody does."""
+        return None
 
     def summary(self, pooled: Mapping[str, Tensor]) -> dict[str, float]:
         """What the pooled logs of an interval mean: "quantity" to number, computed at ticks only."""
