@@ -202,9 +202,9 @@ def rule(optimizer: torch.optim.Optimizer) -> Callable[[Sequence[Tensor]], None]
         previous = slot("previous")
 
         def step(grads: Sequence[Tensor]) -> None:
-            foreseen = torch._foreach_sub(torch._foreach_mul(grads, 2.0), previous)
+            foreseen = torch._foreach_sub(torch._foreach_mul([*grads], 2.0), previous)
             torch._foreach_sub_(params, torch._foreach_mul(foreseen, group["lr"]))
-            torch._foreach_copy_(previous, grads)
+            torch._foreach_copy_(previous, [*grads])
 
     elif isinstance(optimizer, torch.optim.SGD):
         common |= {"momentum": group["momentum"], "dampening": 0, "nesterov": False}

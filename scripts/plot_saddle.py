@@ -44,7 +44,7 @@ def play(
 ) -> State:
     """The state after so many steps of size eta, in float64; its memory keeps all plays."""
     point = partial(Point, Spec((2,), "game"), spread=0.0)
-    objective = Saddle(game, order, keep=steps + 1)
+    objective = Saddle(game, order, keep=steps + 2)
     nets = {role: point(start=numbers).double() for role, numbers in zip("xy", start, strict=True)}
     state = State.create(nets, objective.players, objective.averaged, optimizer(eta))
     objective.setup(state, 1)

@@ -93,8 +93,8 @@ class Quadratic(Numbers):
 
     @property
     def name(self) -> str:
-        square = {0: "", 1: "x² − y²"}.get(self.curvature, f"{self.curvature:g} (x² − y²)")
-        product = {0: "", 1: "xy"}.get(self.coupling, f"{self.coupling:g} xy")
+        square = {"0": "", "1": "x² − y²"}.get(f"{self.curvature:g}", f"{self.curvature:g} (x² − y²)")
+        product = {"0": "", "1": "xy"}.get(f"{self.coupling:g}", f"{self.coupling:g} xy")
         return "min max " + (" + ".join(filter(None, (square, product))) or "0")
 
     def losses(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

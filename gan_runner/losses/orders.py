@@ -38,7 +38,7 @@ class Side:
 
 
 Play = Callable[[], Sequence[Side]]
-"""The sides of the game where the players now stand: asked again, it computes what they share, such as samples, anew."""
+"""The sides of the game where the players now stand; asked again, it makes what they share, such as samples, anew."""
 
 
 class Order(Protocol):

@@ -45,7 +45,7 @@ class Convergence:
 
 
 def walked(state: Any) -> tuple[Tensor, Tensor]:
-    """The last plays (k, m + n) in order of time, the newest last, and the average play (m + n,); float64 on the CPU."""
+    """The last plays (k, m + n) in order of time and the average play (m + n,), float64 on the CPU."""
     path, mean = (state.memory[name].detach().double().cpu() for name in ("path", "mean"))
     newest = state.clock.step % len(path)
     way = path.roll(-1 - newest, 0)

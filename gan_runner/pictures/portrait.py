@@ -38,7 +38,7 @@ CORNERS = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.5, math.sqrt(3) / 2]], dtype=
 
 @dataclass(frozen=True)
 class Portrait:
-    """`portrait`: the last plays of a game of two numbers or of up to three strategies each, and how fast they converge.
+    """`portrait`: the last plays of a game of two numbers or of two or three strategies each, and how they converge.
 
     Finds nothing where the method plays no such game.
 
@@ -72,7 +72,8 @@ def portrait(game: Any, way: Tensor, mean: Tensor, how: str, step: int) -> Tenso
         how: the method and its step.
     """
     way = way[way.isfinite().all(1)]
-    wide = len(way[0]) == 6
+    first, wide = step + 1 - len(way), len(way[0]) == 6
+    way = way[way.isfinite().all(1)]
     figure, axes = panels(1, 3 if wide else 2, SIDE, SIDE)
     if wide:
         for ax, part, average, name in zip(axes, way.split(3, 1), mean.split(3), game.axes, strict=False):
@@ -80,7 +81,6 @@ def portrait(game: Any, way: Tensor, mean: Tensor, how: str, step: int) -> Tenso
     else:
         plane(axes[0], game, way, mean)
     axes[0].set_title(f"{game.name}: {how}", fontsize=9, color=INK, loc="left")
-    first = step + 1 - len(way)
     if game.gap(*way[0].split(game.sizes)) is None:
         decay(axes[-1], game, way, first)
     else:
@@ -147,9 +147,8 @@ def decay(ax: Axes, game: Any, way: Tensor, first: int) -> None:
     apart = approach(way, game.saddle)
     time = torch.arange(first, first + len(way)).numpy()
     if first == 0:
-        ax.semilogy(
-            time[1:], distances(averaged(way), game.saddle).numpy(), color=REAL, linewidth=1.2, label="average play"
-        )
+        averages = distances(averaged(way), game.saddle)
+        ax.semilogy(time[1 : len(way)], averages.numpy(), color=REAL, linewidth=1.2, label="average play")
     ax.semilogy(time[: len(apart)], apart.numpy(), color=FAKE, linewidth=1.4, label="play")
     factor, half = rate(apart), len(apart) // 2
     if math.isfinite(factor):
