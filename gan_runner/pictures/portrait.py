@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -13,9 +13,6 @@ from gan_runner.datasets.spec import Source
 from gan_runner.metrics.probe import Draw, Findings
 from gan_runner.metrics.saddle import approach, distances, rate, walked
 from gan_runner.pictures.figure import FAKE, INK, REAL, RULE, label, panels, render
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 MESH = 25
 """Points of the field along each axis."""
@@ -91,7 +88,7 @@ def portrait(game: Any, way: Tensor, mean: Tensor, how: str, step: int) -> Tenso
 # -- the way -------------------------------------------------------------------------------------
 
 
-def plane(ax: Axes, game: Any, way: Tensor, mean: Tensor) -> None:
+def plane(ax: Any, game: Any, way: Tensor, mean: Tensor) -> None:
     """Two numbers, or the share of the first of two strategies of each player, over the field of their gradients."""
     mixed, columns = len(way[0]) == 4, [0, len(way[0]) // 2]
     saddle = None if game.saddle is None else torch.tensor(game.saddle, dtype=way.dtype)[columns]
@@ -110,7 +107,7 @@ def plane(ax: Axes, game: Any, way: Tensor, mean: Tensor) -> None:
     label(ax, "", *(f"{name}, share of the first strategy" if mixed else name for name in game.axes))
 
 
-def triangle(ax: Axes, plays: Tensor, mean: Tensor, name: str) -> None:
+def triangle(ax: Any, plays: Tensor, mean: Tensor, name: str) -> None:
     """Shares (k, 3) of three strategies as points of a triangle."""
     ax.fill(*CORNERS.T.numpy(), facecolor="none", edgecolor=RULE, linewidth=1)
     trace(ax, plays @ CORNERS, mean @ CORNERS, CORNERS.mean(0))
@@ -121,7 +118,7 @@ def triangle(ax: Axes, plays: Tensor, mean: Tensor, name: str) -> None:
     ax.set_axis_off()
 
 
-def trace(ax: Axes, path: Tensor, mean: Tensor, saddle: Tensor | None) -> None:
+def trace(ax: Any, path: Tensor, mean: Tensor, saddle: Tensor | None) -> None:
     """A path (k, 2) with a dot at each step while these are few, and four marks with their names."""
     ax.plot(*path.T.numpy(), color=FAKE, linewidth=1.1, marker="." if len(path) <= 500 else "", markersize=4)
     marks: list[tuple[str, Tensor, dict[str, Any], tuple[int, int]]] = [
@@ -142,7 +139,7 @@ def trace(ax: Axes, path: Tensor, mean: Tensor, saddle: Tensor | None) -> None:
 # -- what should fall to 0 -----------------------------------------------------------------------
 
 
-def decay(ax: Axes, game: Any, way: Tensor, first: int) -> None:
+def decay(ax: Any, game: Any, way: Tensor, first: int) -> None:
     """Distance from the saddle after steps `first` and later, with the line whose slope is the rate."""
     apart = approach(way, game.saddle)
     time = torch.arange(first, first + len(way)).numpy()
@@ -160,7 +157,7 @@ def decay(ax: Axes, game: Any, way: Tensor, first: int) -> None:
     decades(ax)
 
 
-def gaps(ax: Axes, game: Any, way: Tensor, first: int, mean: Tensor) -> None:
+def gaps(ax: Any, game: Any, way: Tensor, first: int, mean: Tensor) -> None:
     """Duality gaps after steps `first` and later, of plays and, where all are remembered, of their averages."""
 
     def gap(plays: Tensor) -> Tensor:
@@ -180,7 +177,7 @@ def averaged(way: Tensor) -> Tensor:
     return way[1:].cumsum(0) / torch.arange(1, len(way), dtype=way.dtype)[:, None]
 
 
-def decades(ax: Axes) -> None:
+def decades(ax: Any) -> None:
     """A logarithmic axis that shows two decades at least, and what its lines are."""
     low, high = (math.log10(end) for end in ax.get_ylim())
     room = max(2 - (high - low), 0) / 2
