@@ -120,6 +120,26 @@ class SGD(Optimizer):
         return {"foreach": True} if tensor_rate else {"fused": True}
 
 
+class OptimisticDescent(Quick, torch.optim.Optimizer):
+    """w' = w - lr (2 g_t - g_{t-1}); its state keeps g_{t-1} as `previous`, 0 before the first step."""
+
+    def __init__(self, params: Iterable[nn.Parameter], lr: float):
+        super().__init__(params, {"lr": lr})
+
+    def step(self, closure: None = None) -> None:
+        rule(self)([p.grad for p in self.param_groups[0]["params"]])
+
+
+@dataclass(frozen=True)
+class Optimistic(Optimizer):
+    """Optimistic gradient descent (Daskalakis et al. 2018, eq. 4): each step foresees the next gradient's change."""
+
+    make = OptimisticDescent
+
+    def implementation(self, params: list[nn.Parameter], tensor_rate: bool) -> dict[str, Any]:
+        return {}
+
+
 @dataclass(frozen=True)
 class RMSprop(Optimizer):
     """RMSprop (Hinton 2012); torch has no fused form of it."""
@@ -177,6 +197,14 @@ def rule(optimizer: torch.optim.Optimizer) -> Callable[[Sequence[Tensor]], None]
 
         def step(grads: Sequence[Tensor]) -> None:
             rmsprop(params, list(grads), squares, [], [], counters, lr=group["lr"], **common)
+
+    elif isinstance(optimizer, OptimisticDescent):
+        previous = slot("previous")
+
+        def step(grads: Sequence[Tensor]) -> None:
+            foreseen = torch._foreach_sub(torch._foreach_mul([*grads], 2.0), previous)
+            torch._foreach_sub_(params, torch._foreach_mul(foreseen, group["lr"]))
+            torch._foreach_copy_(previous, [*grads])
 
     elif isinstance(optimizer, torch.optim.SGD):
         common |= {"momentum": group["momentum"], "dampening": 0, "nesterov": False}

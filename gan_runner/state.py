@@ -52,10 +52,17 @@ class Player:
         self.apply(grads)
         return logs
 
-    def gradient(self, loss: LossFn, nets: Nets, *inputs: Tensor) -> tuple[Sequence[Tensor], Logs]:
-        """The gradient for this player's parameters alone: no other network's weights are differentiated."""
+    def gradient(
+        self, loss: LossFn, nets: Nets, *inputs: Tensor, create_graph: bool = False
+    ) -> tuple[Sequence[Tensor], Logs]:
+        """The gradient for this player's parameters alone: no other network's weights are differentiated.
+
+        With `create_graph` it can itself be differentiated, by any player's parameters; see `pull`.
+        """
         value, logs = loss(nets, *inputs)
-        grads = torch.autograd.grad(value, self.params, allow_unused=True, materialize_grads=True)
+        grads = torch.autograd.grad(
+            value, self.params, create_graph=create_graph, allow_unused=True, materialize_grads=True
+        )
         return grads, {name: t.detach() for name, t in logs.items()}
 
     def apply(self, grads: Sequence[Tensor]) -> None:
@@ -90,6 +97,21 @@ class Player:
         """Euclidean norm (0-d) of the gradient of the last step."""
         norms = torch._foreach_norm([p.grad for p in self.params if p.grad is not None])
         return torch.stack(norms).norm()
+
+
+def pull(players: Sequence[Player], grads: Sequence[Sequence[Tensor]]) -> list[list[Tensor]]:
+    """J^T F, the gradient of |F|^2 / 2 for each player, where F joins the players' gradients and J is its Jacobian.
+
+    F is averaged over the ranks first; averaging J^T F, as a step will, then makes it that of the whole batch.
+
+    Args:
+        grads: F, each player's with its graph.
+    """
+    whole = [g for parts in grads for g in parts if g.requires_grad]
+    params = [p for player in players for p in player.params]
+    average = parallel.mean([g.detach() for g in whole])
+    found = iter(torch.autograd.grad(whole, params, average, allow_unused=True, materialize_grads=True))
+    return [[next(found) for _ in player.params] for player in players]
 
 
 @dataclass

@@ -191,7 +191,8 @@ def check_same(place: Path, cfg: Mapping[str, Any]) -> list[str]:
     changed = [k for k in sorted(old.keys() | new.keys()) if old.get(k) != new.get(k)]
     shown = {k: f"{k}: {old.get(k)} -> {new.get(k)}" for k in changed}
     fixed = [k for k in changed if not config.FREE.fullmatch(k) and k not in cfg["resume_force"]]
-    foreign = [k for k in fixed if k.endswith("_target_") or k.split(".")[0] in ("dataset", "model")]
+    classes = [k for k in fixed if k.endswith("_target_")]  # they say more than their settings
+    foreign = classes + [k for k in fixed if k not in classes and k.split(".")[0] in ("dataset", "model")]
     if foreign:
         raise MissingInput(
             f"{place} was trained with another recipe ({'; '.join(shown[k] for k in foreign[:5])})",

@@ -17,7 +17,10 @@ FLAGS = (
     *("--multirun", "-m", "--shell-completion", "-sc", "--config-path", "-cp", "--config-name", "-cn"),
     *("--config-dir", "-cd", "--experimental-rerun", "--info", "-i"),
 )
-GROUPS = ("dataset", "model", "loss", "optimizer", "schedule", "train", "probes", "experiment")
+GROUPS = (
+    *("dataset", "model", "loss", "optimizer", "schedule", "train", "probes", "experiment"),
+    *("loss/game", "loss/method"),
+)
 
 
 def groups(args: Sequence[str] = ()) -> str:
@@ -148,6 +151,9 @@ def closest_option(group: str, option: str, args: Sequence[str]) -> str:
 
 def meant(name: str, args: Sequence[str]) -> str:
     """The most similar key that exists, by its whole name or by its last part."""
+    if name in GROUPS and (owners := owning(name, args)):
+        group = name.rpartition("/")[0]
+        return f"it goes with {' or '.join(f'{group}={owner}' for owner in owners)}"
     keys = [*GROUPS, *all_keys(args)]
     near = difflib.get_close_matches(name, keys, 1, 0.6)
     last = name.split(".")[-1]
@@ -156,6 +162,12 @@ def meant(name: str, args: Sequence[str]) -> str:
     ]
     best = near or sorted(by_last, key=len)[:1]
     return f"did you mean '{best[0]}'?" if best else "see --cfg job for all keys"
+
+
+def owning(name: str, args: Sequence[str]) -> list[str]:
+    """The options of a group that have the group `name` inside it: those of loss for loss/game."""
+    group, _, inner = name.rpartition("/")
+    return [k for k, path in options(group, args).items() if re.search(rf"^ *- {inner}:", path.read_text(), re.M)]
 
 
 def all_keys(args: Sequence[str]) -> list[str]:

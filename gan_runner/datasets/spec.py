@@ -17,7 +17,7 @@ class Spec:
 
     Attributes:
         shape: (channels, height, width) of an image, (columns,) of a table row, (columns, time) of a series.
-        kind: "image", "table" or "series".
+        kind: "image", "table", "series", or "game" where there are no data.
         classes: number of labels, 0 where there are none.
         names: column names of a table or a series.
     """

@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from gan_runner.losses import orders
 from gan_runner.losses.constraints import Constraint
 from gan_runner.losses.objective import Objective
 from gan_runner.losses.payoffs import Payoff
@@ -138,21 +139,59 @@ class Reusing(Adversarial):
 
 
 class Simultaneous(Adversarial):
-    """Both gradients from one forward pass of the generator, then both steps (the code of Goodfellow et al. 2014)."""
+    """Both players look before either moves (the code of Goodfellow et al. 2014); one forward pass of the generator.
+
+    Orders in which players look more than once see the same real rows and latents each time.
+    """
 
     def __post_init__(self) -> None:
         if self.n_critic != 1:
-            raise ValueError(f"n_critic={self.n_critic}: simultaneous updates know only n_critic=1")
+            raise ValueError(f"n_critic={self.n_critic}: players that look together know only n_critic=1")
         if self.warmup is not None:
-            raise ValueError("warmup=...: simultaneous updates have no critic steps to warm up")
+            raise ValueError("warmup=...: players that look together have no critic steps to warm up")
+
+    @property
+    def order(self) -> orders.Order:
+        return orders.Simultaneous()
 
     def step(self, s: State, x: Tensor, key: int) -> Logs:
-        fake = self.sample_with_graph(s, len(x))
-        D, G = s.players["discriminator"], s.players["generator"]
-        downhill_D, logs_D = D.gradient(self.discriminator_loss, s.nets, x, fake.detach())
-        downhill_G, logs_G = G.gradient(self.generator_loss, s.nets, x, fake)
-        D.apply(downhill_D)
-        G.apply(downhill_G)
-        for constrain in self.constraints.values():
-            constrain(D)
-        return logs_D | logs_G
+        z = self.latent(s, len(x))
+        return self.order(lambda: self.sides(s, x, self.generate(s, z)))
+
+    def sides(self, s: State, real: Tensor, fake: Tensor) -> list[orders.Side]:
+        """Both players where they stand; `fake` carries its graph."""
+        D, G, inputs = s.players["discriminator"], s.players["generator"], (real, fake)
+        return [
+            orders.Side(D, self.discriminator_loss, s.nets, inputs, self.constraints.values()),
+            orders.Side(G, self.generator_loss, s.nets, inputs),
+        ]
+
+
+class Extragradient(Simultaneous):
+    """Extragradient for GANs (Gidel et al. 2019): twice the work of a simultaneous step; see `orders.Extragradient`."""
+
+    @property
+    def order(self) -> orders.Order:
+        return orders.Extragradient()
+
+
+@dataclass(frozen=True)
+class Consensus(Simultaneous):
+    """Consensus optimization for GANs (Mescheder et al. 2017); see `orders.Consensus`.
+
+    Attributes:
+        gamma: weight of the gradient of |F|^2 / 2.
+
+    Raises:
+        ValueError: `gamma` is negative, or `n_critic` is not 1.
+    """
+
+    gamma: float = 10.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        orders.Consensus(self.gamma)
+
+    @property
+    def order(self) -> orders.Order:
+        return orders.Consensus(self.gamma)

@@ -17,6 +17,19 @@ class Constraint(Protocol):
 
 
 @dataclass(frozen=True)
+class Simplex:
+    """Each weight vector (n,) is the nearest probability vector (Duchi et al. 2008, Figure 1)."""
+
+    @torch.no_grad()
+    def __call__(self, player: Player) -> None:
+        for p in player.params:
+            falling = p.sort(descending=True).values
+            excess = (falling.cumsum(0) - 1) / torch.arange(1, len(p) + 1, dtype=p.dtype, device=p.device)
+            last = (falling > excess).sum() - 1
+            p.copy_((p - excess.gather(0, last[None])).clamp(min=0))
+
+
+@dataclass(frozen=True)
 class ClipWeights:
     """Every weight, bias and normalisation gain lies in [-bound, bound] (Arjovsky et al. 2017, Algorithm 1: 0.01).
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -24,7 +24,14 @@ class Findings:
 
 
 class Draw(Protocol):
-    """Samples as a probe may ask for them: always the same noise, so that pictures can be compared over time."""
+    """Samples as a probe may ask for them: always the same noise, so that pictures can be compared over time.
+
+    Attributes:
+        objective, state: the method and all it remembers, to be read by probes of that method alone.
+    """
+
+    objective: Any
+    state: Any
 
     def __call__(self, n: int, *, live: bool = False) -> Tensor:
         """(n, *shape) in the scale of training, on the source's device; from the moving average of the weights
