@@ -47,6 +47,7 @@ def compose_and_run(args: list[str]) -> int:
     from gan_runner import config, usage
 
     usage.check_flags(args)
+    usage.check_options(args)
     config.register()
     sys.argv[1:] = usage.recall(args)
     codes: list[int] = []

@@ -12,7 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from gan_runner.console import say
 from gan_runner.errors import MissingInput
+
+WIDEST = 14
+"""Columns shown at most; the CSV has all."""
 
 
 def main() -> None:
@@ -32,9 +36,10 @@ def compare(folders: Sequence[Path], csv: Path) -> int:
         names = ", ".join(map(str, folders))
         raise MissingInput(f"no run folder in {names}", "name folders under outputs/")
     rows = table(found)
-    print(rows.to_string(index=False, float_format="%.4g", max_colwidth=48))
+    shown = [c for c in rows if not str(c).endswith(("_target_", "_floor", "_digest"))]
+    say(rows[shown[:WIDEST]].to_string(index=False, float_format="%.4g", na_rep="", max_colwidth=80))
     rows.to_csv(csv, index=False)
-    print(f"\ntable:  {csv}")
+    say(f"\ntable:  {csv}, with all of its {len(rows.columns)} columns")
     return 0
 
 
@@ -52,11 +57,18 @@ def table(found: Sequence[Path]) -> Any:
     settings = pd.DataFrame([flatten(read(p)) for p in found])
     same = settings.columns[settings.astype(str).nunique(dropna=False) == 1]
     settings = settings.drop(
-        columns=[*same, *[c for c in settings if c.startswith(("run.", "sweep"))]], errors="ignore"
+        columns=[*same, *[c for c in settings if c.startswith(("run.", "sweep", "resume"))]], errors="ignore"
     )
     status = pd.DataFrame([_read(p / "status.json") for p in found]).reindex(columns=["state", "step"])
     metrics = pd.DataFrame([_read(p / "result.json").get("metrics", {}) for p in found])
-    return pd.concat([pd.DataFrame({"run": [str(p) for p in found]}), status, settings, metrics], axis=1)
+    tracked = pd.DataFrame([tracks(p) for p in found])
+    return pd.concat([pd.DataFrame({"run": [str(p) for p in found]}), status, tracked, settings, metrics], axis=1)
+
+
+def tracks(place: Path) -> dict[str, Any]:
+    """The metric that decides which checkpoint of a run is best, and its last value."""
+    result = _read(place / "result.json")
+    return {"track": result.get("track"), "value": result.get("metrics", {}).get(result.get("track"))}
 
 
 def _read(path: Path) -> dict[str, Any]:

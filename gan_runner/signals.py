@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from contextlib import suppress
 from types import FrameType
 
 CODES = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129, "SIGUSR1": 75}
@@ -54,5 +55,8 @@ class Stop:
             self.save_now = True
         elif self.requested is None:
             self.requested, self._since = name, now
+            again = ", again to quit at once" if name == "SIGINT" else ""
+            with suppress(OSError):  # not print: a handler may interrupt one
+                os.write(2, f"\n{name}: finishing this step and saving{again}\n".encode())
         elif name == self.requested == "SIGINT" and now - self._since > GRACE:
             os._exit(CODES[name])

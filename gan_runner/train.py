@@ -39,6 +39,8 @@ def train(cfg: Mapping[str, Any], overrides: list[str]) -> tuple[int, float | No
             return 0, done
         run, place = build(cfg), resumed
     else:
+        if cfg["resume"]:
+            say("gan_runner: resume=auto found no unfinished run with these settings: a new run begins")
         folder.probe(Path(cfg["run"]["dir"] or cfg["run"]["root"]))
         inexact, run = [], build(cfg)
         preflight(run, cfg)
@@ -68,7 +70,8 @@ def play(
     if not fresh:
         load_newest(run, place)
     unit = "img/s" if run.source.spec.kind == "image" else "rows/s"
-    console = Console(run.steps, clock.step, log=place / "run.log", title=place.parent.name, unit=unit)
+    console = Console(run.steps, clock.step, log=place / "run.log", title=cfg["run"]["name"], unit=unit)
+    console.line(first_words(run, place))
     logbook = Logbook(place, start=clock.step, console=console)
     recorder = Recorder(
         run,
@@ -121,6 +124,16 @@ def play(
     finally:
         gc.unfreeze()
         logbook.close()
+
+
+def first_words(run: Run, place: Path) -> str:
+    """What is about to happen, where."""
+    source, players = run.source, run.state.players
+    sizes = ", ".join(f"{name} {sum(p.numel() for p in player.params):,}" for name, player in players.items())
+    where = str(source.device) if source.device.type == "cuda" else f"cpu, threads {torch.get_num_threads()}"
+    begin = f"going on at step {run.state.clock.step:,} of" if run.state.clock.step else "training for"
+    data = f"{source.name}: {len(source):,} rows of {'x'.join(map(str, source.spec.shape))}"
+    return f"{data}; parameters: {sizes}; {where}\n{begin} {run.steps:,} steps in {place}"
 
 
 def last_words(place: Path, metrics: Mapping[str, float]) -> list[str]:

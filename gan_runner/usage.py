@@ -85,6 +85,25 @@ def key(override: str) -> str:
 # -- errors ----------------------------------------------------------------------------------------
 
 
+def check_options(args: Sequence[str]) -> None:
+    """Refuse several options for one group, which Hydra would merge into a chimera without a word.
+
+    Raises:
+        UsageError: names the group and how to sweep over its options.
+    """
+    for arg in args:
+        group, _, value = arg.partition("=")
+        if group.lstrip("+") in GROUPS and value.startswith("["):
+            raise several(group.lstrip("+"), value.strip("[]"))
+
+
+def several(name: str, values: str) -> UsageError:
+    one = values.split(",")[0]
+    return UsageError(
+        f"{name}={values} names more than one value", f"set {name}={one}, or sweep with -m {name}={values}", id="F60"
+    )
+
+
 def check_flags(args: Sequence[str]) -> None:
     """Refuse flags that Hydra does not have, in our own words.
 
@@ -125,6 +144,8 @@ def as_fault(error: Exception, args: Sequence[str]) -> Exception:
     if found := re.search(r"Value '(.*?)'.*? of type '\w+' could not be converted to (\w+).*?full_key: ([\w.]+)", text):
         value, wanted, name = found.groups()
         return UsageError(f"{name}={value} is not of type {wanted.lower()}", "correct its value", id="F61")
+    if found := re.search(r"Ambiguous value for argument '([^'=]+)=([^']*)'", text):
+        return several(*found.groups())
     if type(error).__name__ == "OverrideParseException":
         said = getattr(error, "override", "")
         return UsageError(

@@ -61,6 +61,12 @@ class Adversarial(Objective):
     def __post_init__(self) -> None:
         if self.n_critic < 1:
             raise ValueError(f"n_critic={self.n_critic} is below 1")
+        for kind in ("penalties", "extras", "constraints"):
+            for name, part in getattr(self, kind).items():
+                if not callable(part):
+                    raise ValueError(
+                        f"{kind}.{name}={part} has no _target_: name its class, or choose a loss that has it"
+                    )
 
     @property
     def per_sample(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -16,6 +17,8 @@ from gan_runner.metrics.kernel import kid
 from gan_runner.metrics.precision import density_coverage, precision_recall
 from gan_runner.metrics.probe import Draw, Findings
 
+NEIGHBOURS = 5
+"""Neighbours that density and coverage look at; half of the real rows must be more."""
 LIMIT = 10_000
 """Real rows that the Fréchet distance is measured from, at most."""
 
@@ -60,6 +63,9 @@ class ImageQuality:
     _known: dict[str, Real] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __call__(self, draw: Draw, source: Source) -> Findings:
+        if (few := len(rows.reference(source)) // 2) <= NEIGHBOURS:
+            warnings.warn(f"no quality metrics: {2 * few} real images are too few to compare with", stacklevel=2)
+            return Findings()
         real = self.real(source)
         fake = real.space(draw(self.n))
         found = compare(fake, fake[: len(real.half)], real.statistics, real.half)
