@@ -41,6 +41,7 @@ class Train:
     log_every: int = MISSING  # steps between two rows of metrics.jsonl
     checkpoint_every: int = MISSING  # steps
     checkpoint_keep: int = 2  # newest ones kept, besides the best
+    rollbacks: int = 0  # times to go on from the newest checkpoint, with other random numbers, when training diverges
 
 
 @dataclass
@@ -115,6 +116,7 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "train.log_every": POSITIVE,
     "train.checkpoint_every": POSITIVE,
     "train.checkpoint_keep": (lambda v: v >= 2, "2 or above: one good checkpoint must survive a damaged newest one"),
+    "train.rollbacks": NOT_NEGATIVE,
     "discriminator_norm": one_of("batch", "instance", "group", "layer", "none"),
 }
 
@@ -144,7 +146,7 @@ def check(cfg: DictConfig) -> None:
 
 
 FREE = re.compile(
-    r"(train\.(steps|epochs|images|default_steps|log_every|checkpoint_\w+|threads|program|precision|channels_last|matmul)"
+    r"(train\.(steps|epochs|images|default_steps|log_every|checkpoint_\w+|rollbacks|threads|program|precision|channels_last|matmul)"
     r"|schedule\..*|optimizer\.(\w+\.)?lr|probes\..*|dataset\.(root|path|download)"
     r"|loss\..*weight|discriminator_norm)"
 )

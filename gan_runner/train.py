@@ -25,6 +25,9 @@ from gan_runner.loop import Run, fit
 from gan_runner.record import Recorder, peak_mib
 from gan_runner.signals import Stop
 
+ELSEWHERE = 1_000_003
+"""What a rollback adds to the seed, so that training does not diverge once more by the same numbers."""
+
 
 def train(cfg: Mapping[str, Any], overrides: list[str]) -> tuple[int, float | None]:
     """Train what a plain, resolved configuration describes; returns (exit code, tracked metric).
@@ -68,7 +71,9 @@ def play(
     status, clock = folder.Status(place), run.state.clock
     checkpoint.sweep(place / "ckpt")
     if not fresh:
-        load_newest(run, place)
+        known = load_newest(run, place)
+        facts = {"rollbacks": known.get("rollbacks", 0), **facts}
+        run.seed += ELSEWHERE * facts["rollbacks"]
     unit = "img/s" if run.source.spec.kind == "image" else "rows/s"
     console = Console(run.steps, clock.step, log=place / "run.log", title=cfg["run"]["name"], unit=unit)
     console.line(first_words(run, place))
@@ -117,13 +122,17 @@ def play(
         return 0, value
     except Exception as error:
         fault = explain(error, run, place, recorder, cfg)
-        state = "diverged" if isinstance(fault, Diverged) else "failed"
-        status.write(state, step=clock.step, exit_code=fault.code, error=fault.id, **facts)
-        console.finish([])
-        raise fault from error
+        rollbacks = facts.get("rollbacks", 0) + 1
+        if not isinstance(fault, Diverged) or not recorder.saved or rollbacks > cfg["train"]["rollbacks"]:
+            state = "diverged" if isinstance(fault, Diverged) else "failed"
+            status.write(state, step=clock.step, exit_code=fault.code, error=fault.id, **facts)
+            console.finish([])
+            raise fault from error
+        warnings.warn(f"{fault.what}; rollback {rollbacks} to step {recorder.saved:,}", stacklevel=2)
     finally:
         gc.unfreeze()
         logbook.close()
+    return play(build(cfg), place, cfg, stop, {**facts, "rollbacks": rollbacks}, fresh=False)
 
 
 def first_words(run: Run, place: Path) -> str:
@@ -226,9 +235,9 @@ def check_same(place: Path, cfg: Mapping[str, Any]) -> list[str]:
     return inexact
 
 
-def load_newest(run: Run, place: Path) -> None:
-    """Put the newest good checkpoint in place."""
-    path, state, _ = checkpoint.newest(place / "ckpt")
+def load_newest(run: Run, place: Path) -> dict[str, Any]:
+    """Put the newest good checkpoint in place; returns the facts that were saved with it."""
+    path, state, manifest = checkpoint.newest(place / "ckpt")
     try:
         run.state.load_state_dict(state)
     except (KeyError, RuntimeError, ValueError) as error:
@@ -239,6 +248,7 @@ def load_newest(run: Run, place: Path) -> None:
             kept="the run folder",
             id="F07",
         ) from error
+    return manifest["facts"]
 
 
 def preflight(run: Run, cfg: Mapping[str, Any]) -> None:

@@ -131,6 +131,33 @@ def test_f11_data_that_are_not_finite_are_named_by_the_first_step(after: Any) ->
     assert fault.code == 79 and "loss is not finite at step 8 " in fault.what and saved() == [6]
 
 
+@pytest.mark.parametrize("allowed", [0, 1, 2])
+def test_f11_a_rollback_goes_on_from_the_newest_checkpoint_by_other_numbers(allowed: int, after: Any) -> None:
+    """Two divergences in step 8: with two rollbacks the run completes, and is resumed to the bits of the undisturbed."""
+    left, met = [2], []
+
+    def fail(run: Any) -> None:
+        met.append(next(run.state.nets.parameters()).detach().clone())
+        left[0] -= 1
+        if left[0] >= 0:
+            poison(run.state, "nets.generator")
+
+    after(8, fail)
+    rollbacks = f"train.rollbacks={allowed}"
+    if allowed < 2:
+        assert refusal(rollbacks).code == 79 and saved() == [6] and len(met) == 1 + allowed
+        return
+    with pytest.warns(UserWarning, match="rollback 2 to step 6"):
+        assert run(rollbacks) == 0
+    assert saved() == [6, 12] and status()["rollbacks"] == 2 and status()["state"] == "completed"
+    assert len(met) == 3 and not torch.equal(met[0], met[1]) and not torch.equal(met[1], met[2])
+    steps = [json.loads(line)["step"] for line in Path("r/metrics.jsonl").read_text().splitlines()]
+    assert steps == [5, 10, 12], "each report is on record once"
+    assert run("resume=r", rollbacks, "train.steps=18") == 0
+    left[0] = 2
+    assert bits() == whole(rollbacks, "train.steps=18")
+
+
 # -- F14, F15, F37: exceptions ---------------------------------------------------------------------
 
 
