@@ -133,7 +133,7 @@ def test_f11_data_that_are_not_finite_are_named_by_the_first_step(after: Any) ->
 
 @pytest.mark.parametrize("allowed", [0, 1, 2])
 def test_f11_a_rollback_goes_on_from_the_newest_checkpoint_by_other_numbers(allowed: int, after: Any) -> None:
-    """Two divergences in step 8: with two rollbacks the run completes, and is resumed to the bits of the undisturbed."""
+    """Two divergences in step 8: with two rollbacks the run completes, and is resumed to the bits of a whole one."""
     left, met = [2], []
 
     def fail(run: Any) -> None:
