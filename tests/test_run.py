@@ -274,6 +274,6 @@ def test_compare_shows_what_differs(cli, tmp_path: Path) -> None:
     done = cli("r1", "r2", module="gan_runner.compare")
     assert done.returncode == 0, done.stderr
     header = (tmp_path / "compare.csv").read_text().splitlines()[0]
-    assert header.startswith("run,state,step,seed")
+    assert header.startswith("run,state,step,track,value,seed")
     assert "train.batch_size" not in header
     assert cli("nowhere", module="gan_runner.compare").returncode == 66

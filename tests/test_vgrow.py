@@ -11,16 +11,15 @@ from torch import Tensor, nn
 from gan_runner import optimizers
 from gan_runner.losses import vgrow
 from gan_runner.losses.payoffs import Minimax, NonSaturating, Payoff, Wasserstein
-from gan_runner.losses.vgrow import PACES, VGrow
+from gan_runner.losses.vgrow import JS, KL, Jeffrey, LogD, Pace, VGrow
 from gan_runner.state import State
 from tests.test_state import Discriminator, Generator
 
-DIVERGENCES: dict[str, Callable[[Tensor], Tensor]] = {
-    "kl": lambda r: r * r.log(),
-    "js": lambda r: r * r.log() - (r + 1) * ((r + 1) / 2).log(),
-    "logd": lambda r: (r + 1) * (r + 1).log(),
-    "jeffrey": lambda r: (r - 1) * r.log(),
-    "reverse_kl": lambda r: -r.log(),
+DIVERGENCES: dict[type[Pace], Callable[[Tensor], Tensor]] = {
+    KL: lambda r: r * r.log(),
+    JS: lambda r: r * r.log() - (r + 1) * ((r + 1) / 2).log(),
+    LogD: lambda r: (r + 1) * (r + 1).log(),
+    Jeffrey: lambda r: (r - 1) * r.log(),
 }
 
 
@@ -35,18 +34,18 @@ def game(**settings) -> VGrow:
     return VGrow(NonSaturating(), **settings)
 
 
-@pytest.mark.parametrize("name", PACES)
-def test_a_pace_is_r_times_the_second_derivative_of_its_divergence(name: str) -> None:
+@pytest.mark.parametrize("pace", DIVERGENCES)
+def test_a_pace_is_r_times_the_second_derivative_of_its_divergence(pace: type[Pace]) -> None:
     score = torch.linspace(-4, 4, 33, dtype=torch.float64)
     r = (-score).exp().requires_grad_()
-    (first,) = torch.autograd.grad(DIVERGENCES[name](r).sum(), r, create_graph=True)
+    (first,) = torch.autograd.grad(DIVERGENCES[pace](r).sum(), r, create_graph=True)
     (second,) = torch.autograd.grad(first.sum(), r)
-    torch.testing.assert_close(PACES[name](score), r.detach() * second)
+    torch.testing.assert_close(pace()(score), r.detach() * second)
 
 
-@pytest.mark.parametrize("name", PACES)
-def test_no_pace_overflows(name: str) -> None:
-    assert PACES[name](torch.tensor([-1e4, 1e4])).isfinite().all()
+@pytest.mark.parametrize("pace", DIVERGENCES)
+def test_no_pace_overflows(pace: type[Pace]) -> None:
+    assert pace()(torch.tensor([-1e4, 1e4])).isfinite().all()
 
 
 class Exact(nn.Module):
@@ -66,24 +65,24 @@ def test_the_flow_of_kl_between_gaussians_is_exact() -> None:
     shape = samples - samples.mean()
     for _ in range(5):
         nets = {"discriminator": Exact(m), "generator": nn.Identity()}
-        samples, m = game(divergence="kl", eta=0.3).flow(nets, samples, 100), 0.7 * m
+        samples, m = game(divergence=KL(), eta=0.3).flow(nets, samples, 100), 0.7 * m
         samples = samples - samples.mean() + m  # the exact score of the next step needs the exact mean
         torch.testing.assert_close(samples - m, shape)
     nets = {"discriminator": Exact(1.0), "generator": nn.Identity()}
-    moved = game(divergence="kl", eta=0.25).flow(nets, torch.tensor([[1.0], [3.0]]), 1)
+    moved = game(divergence=KL(), eta=0.25).flow(nets, torch.tensor([[1.0], [3.0]]), 1)
     torch.testing.assert_close(moved, torch.tensor([[0.75], [2.75]]))
 
 
 @pytest.mark.parametrize(
-    ("name", "payoff"), [("kl", Wasserstein()), ("js", Minimax()), ("logd", NonSaturating())], ids=["kl", "js", "logd"]
+    ("pace", "payoff"), [(KL, Wasserstein()), (JS, Minimax()), (LogD, NonSaturating())], ids=["kl", "js", "logd"]
 )
-def test_one_step_is_the_gradient_of_a_game(name: str, payoff: Payoff) -> None:
+def test_one_step_is_the_gradient_of_a_game(pace: type[Pace], payoff: Payoff) -> None:
     """Moving samples by eta and learning where they went is eta times the gradient of the game's generator."""
     s, eta = state(), 0.3
     G, D, z = s.nets["generator"].eval(), s.nets["discriminator"], torch.randn(20, 2)
     with torch.no_grad():
         samples = G(z)
-    target = game(divergence=name, eta=eta).flow(s.nets, samples, 7)
+    target = game(divergence=pace(), eta=eta).flow(s.nets, samples, 7)
     lesson, _ = VGrow.lesson(s.nets, z, target)
     score = D(G(z))
     weights = list(G.parameters())
@@ -143,7 +142,6 @@ def test_the_discriminator_meets_samples_that_have_moved(monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("settings", "word"),
     [
-        ({"divergence": "xx"}, "divergence=xx"),
         ({"eta": 0.0}, "eta=0.0"),
         ({"inner": 0}, "inner=0"),
         ({"pool": 0}, "pool=0"),

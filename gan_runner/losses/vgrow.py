@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -12,25 +13,44 @@ from gan_runner.losses.adversarial import Adversarial
 from gan_runner.losses.penalties import full
 from gan_runner.state import Clock, Logs, Nets, State
 
-PACES: dict[str, Callable[[Tensor], Tensor]] = {
-    "kl": torch.ones_like,
-    "js": torch.sigmoid,
-    "logd": lambda score: torch.sigmoid(-score),
-    "jeffrey": lambda score: (1 + score.exp()).clamp(max=100),
-    "reverse_kl": lambda score: score.exp().clamp(max=100),
-}
-"""Divergence D_f(q || p) of generated q from real p -> s = r f''(r) as a function of the score d = log p/q = -log r.
+MOST = 100.0
+"""Where paces that are exponentials stop."""
 
-| name | f(r) | f''(r) | s(d) | the game whose generator gradient one step is |
-|---|---|---|---|---|
-| kl | r log r | 1/r | 1 | Wasserstein |
-| js | r log r - (r+1) log((r+1)/2) | 1/(r(r+1)) | sigmoid(d) | minimax |
-| logd | (r+1) log(r+1) - 2 log 2 | 1/(r+1) | sigmoid(-d) | non-saturating |
-| jeffrey | (r-1) log r | 1/r + 1/r^2 | 1 + e^d | |
-| reverse_kl | -log r | 1/r^2 | e^d | |
 
-"kl" is KL(q || p), which papers on f-GAN call the *reverse* KL divergence. Exponentials stop at 100.
-"""
+class Pace(Protocol):
+    """How fast a sample follows grad d, for a divergence D_f(q || p) of generated q from real p."""
+
+    def __call__(self, score: Tensor) -> Tensor:
+        """s = r f''(r) (n,) from scores d = log p/q = -log r (n,)."""
+        ...
+
+
+class KL:
+    """f = r log r, s = 1; a step is that of a Wasserstein game. KL(q || p): f-GAN papers call it the *reverse* KL."""
+
+    def __call__(self, score: Tensor) -> Tensor:
+        return torch.ones_like(score)
+
+
+class JS:
+    """f = r log r - (r + 1) log((r + 1) / 2), s = sigmoid(d); a step is that of the minimax game."""
+
+    def __call__(self, score: Tensor) -> Tensor:
+        return score.sigmoid()
+
+
+class LogD:
+    """f = (r + 1) log(r + 1) - 2 log 2, s = sigmoid(-d); a step is that of the non-saturating game (Theorem 3)."""
+
+    def __call__(self, score: Tensor) -> Tensor:
+        return (-score).sigmoid()
+
+
+class Jeffrey:
+    """f = (r - 1) log r, s = 1 + e^d: KL both ways."""
+
+    def __call__(self, score: Tensor) -> Tensor:
+        return (1 + score.exp()).clamp(max=MOST)
 
 
 @dataclass(frozen=True)
@@ -42,17 +62,17 @@ class VGrow(Adversarial):
     least squares, to send its latents where their samples have gone.
 
     Attributes:
-        divergence: kl, js, logd, jeffrey or reverse_kl; see `PACES`.
+        divergence: which one falls along the flow.
         eta: step size of the samples, in the scale of training.
         inner: how many times they move in an iteration (T).
         pool: batches of samples that move together (N).
         passes: [[iteration, passes over the pool from then on], ...] of the generator, the first from 0.
 
     Raises:
-        ValueError: a name is unknown or a number out of range.
+        ValueError: a number is out of range.
     """
 
-    divergence: str = "kl"
+    divergence: Pace = field(default_factory=KL)
     eta: float = 0.5
     inner: int = 1
     pool: int = 1
@@ -60,8 +80,6 @@ class VGrow(Adversarial):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.divergence not in PACES:
-            raise ValueError(f"divergence={self.divergence} is not one of {', '.join(PACES)}")
         if self.eta <= 0 or self.inner < 1 or self.pool < 1:
             raise ValueError(f"eta={self.eta} must be above 0, inner={self.inner} and pool={self.pool} 1 or more")
         if not self.passes or self.passes[0][0] != 0 or min(times for _, times in self.passes) < 1:
@@ -107,7 +125,7 @@ class VGrow(Adversarial):
         x = samples.detach().requires_grad_()
         score = full(D(x))
         (slope,) = torch.autograd.grad(score.sum(), x)
-        return PACES[self.divergence](score.detach()).view(-1, *[1] * (x.dim() - 1)) * slope
+        return self.divergence(score.detach()).view(-1, *[1] * (x.dim() - 1)) * slope
 
     @staticmethod
     def lesson(nets: Nets, z: Tensor, target: Tensor) -> tuple[Tensor, Logs]:

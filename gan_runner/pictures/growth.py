@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from gan_runner.datasets.spec import Source
@@ -59,6 +57,9 @@ def enlarged(images: Tensor, times: int) -> Tensor:
 
 def kept(run: Path) -> dict[int, Tensor]:
     """Resolution -> the latest grid, uint8 RGB (height, width, 3), among the pictures of a run folder."""
+    import numpy as np
+    from PIL import Image
+
     found = {}
     for path in (run / "pictures").glob("samples_*.png"):
         if name := re.fullmatch(r"samples_(\d+)x\1", path.stem):
