@@ -24,7 +24,7 @@ from gan_runner.pictures.portrait import Portrait, velocity
 from gan_runner.pictures.rates import rates
 from scripts.plot_saddle import METHODS, measured, play
 from tests.conftest import ROOT, compose
-from tests.test_contract import differing
+from tests.test_contract import differing, parity
 from tests.test_contract import play as fit
 from tests.test_pictures import share
 
@@ -322,6 +322,13 @@ def test_every_game_by_every_method_trains_resumes_and_is_drawn(tmp_path: Path) 
         assert ("duality_gap" in found) == ("duality_gap_mean" in found) == isinstance(whole.objective.game, Matrix)
         picture = Portrait()(draw, whole.source).pictures["portrait"]
         assert share(picture, FAKE) > 2e-4 and share(picture, REAL) > 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ORDERS)
+def test_compiled_methods_equal_eager(method: str) -> None:
+    """On projected strategies, so that constraints are compiled as well."""
+    assert parity("saddle", "compiled", "loss/game=rock_paper_scissors", f"loss/method={method}") < 1e-12
 
 
 def test_probes_find_nothing_where_no_game_is_played() -> None:
