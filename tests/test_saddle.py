@@ -14,7 +14,7 @@ from torch import Tensor
 from gan_runner import checkpoint, optimizers, train
 from gan_runner.build import build
 from gan_runner.draw import Draw
-from gan_runner.errors import Diverged, UsageError
+from gan_runner.errors import Diverged, MissingInput, UsageError
 from gan_runner.losses import orders, payoffs
 from gan_runner.losses.games import Dirac, Game, Matrix, Quadratic, SoftMatrix
 from gan_runner.losses.saddle import Saddle
@@ -24,7 +24,7 @@ from gan_runner.pictures.portrait import Portrait, velocity
 from gan_runner.pictures.rates import rates
 from scripts.plot_saddle import METHODS, measured, play
 from tests.conftest import ROOT, compose
-from tests.test_contract import differing
+from tests.test_contract import differing, parity
 from tests.test_contract import play as fit
 from tests.test_pictures import share
 
@@ -252,6 +252,11 @@ def test_extragradient_reaches_the_saddle_of_a_projected_game() -> None:
     assert abs(float(Matrix(A).losses(*way[-1].split(3))[0]) - value) < 1e-3
 
 
+def test_projected_games_begin_on_the_simplex() -> None:
+    way, _ = walked(play(Matrix(PENNIES), orders.Simultaneous(), optimizers.SGD, 0.1, 1, ([3.0, 0.0], [0.5, 0.9])))
+    torch.testing.assert_close(way[0], torch.tensor([1.0, 0.0, 0.3, 0.7], dtype=torch.float64))
+
+
 @pytest.mark.parametrize("payoff", [[], [[1.0], [1.0, 2.0]], [1.0, 2.0], [[]]])
 def test_what_is_no_matrix_is_refused(payoff: list) -> None:
     with pytest.raises(ValueError, match="payoff="):
@@ -284,6 +289,8 @@ def test_rate_of_a_turning_geometric_sequence() -> None:
     for factor in (0.5, 0.97, 1.0, 1.04):
         swinging = factor**time * (1 + 0.3 * (0.7 * time).cos())
         assert abs(rate(swinging) - factor) < 1e-3
+        fading = 1e3 * (0.8 * factor) ** time  # the second eigenvalue, larger at first
+        assert abs(rate(swinging + fading) - factor) < 1e-3
     assert math.isnan(rate(torch.tensor([1.0, 0.5])))
 
 
@@ -324,6 +331,13 @@ def test_every_game_by_every_method_trains_resumes_and_is_drawn(tmp_path: Path) 
         assert share(picture, FAKE) > 2e-4 and share(picture, REAL) > 1e-5
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ORDERS)
+def test_compiled_methods_equal_eager(method: str) -> None:
+    """On projected strategies, so that constraints are compiled as well."""
+    assert parity("saddle", "compiled", "loss/game=rock_paper_scissors", f"loss/method={method}") < 1e-12
+
+
 def test_probes_find_nothing_where_no_game_is_played() -> None:
     run = build(compose("dataset=none", "loss=ns", "train.batch_size=4", "train.steps=2"))
     fit(run)
@@ -341,6 +355,14 @@ def test_a_diverging_run_ends_with_79(tmp_path: Path, monkeypatch: pytest.Monkey
     code, distance = train.train(compose("experiment=saddle", "optimizer.lr=0.79", "run.dir=s"), [])
     assert code == 0 and distance is not None and distance < 0.5
     assert (tmp_path / "s/pictures/portrait.png").is_file()
+
+
+def test_a_gan_does_not_go_on_as_a_game(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The refusal names the losses first: there is no room for every setting that differs."""
+    monkeypatch.chdir(tmp_path)
+    assert train.train(compose("experiment=saddle", "probes=none", "train.steps=2", "run.dir=r"), [])[0] == 0
+    with pytest.raises(MissingInput, match=r"F07.*loss\._target_: \S+Saddle -> \S+Reusing"):
+        train.train(compose("dataset=ring8", "loss=ns") | {"resume": "r"}, [])
 
 
 def test_players_of_the_wrong_size_are_refused() -> None:

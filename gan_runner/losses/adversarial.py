@@ -166,11 +166,15 @@ class Simultaneous(Adversarial):
 
     def sides(self, s: State, real: Tensor, fake: Tensor) -> list[orders.Side]:
         """Both players where they stand; `fake` carries its graph."""
-        D, G, inputs = s.players["discriminator"], s.players["generator"], (real, fake)
+        D, G, judged = s.players["discriminator"], s.players["generator"], self.judged(fake)
         return [
-            orders.Side(D, self.discriminator_loss, s.nets, inputs, self.constraints.values()),
-            orders.Side(G, self.generator_loss, s.nets, inputs),
+            orders.Side(D, self.discriminator_loss, s.nets, (real, judged), self.constraints.values()),
+            orders.Side(G, self.generator_loss, s.nets, (real, fake)),
         ]
+
+    def judged(self, fake: Tensor) -> Tensor:
+        """Samples as the discriminator's loss sees them: its gradient does not need to know how they were made."""
+        return fake.detach()
 
 
 class Extragradient(Simultaneous):
@@ -201,3 +205,7 @@ class Consensus(Simultaneous):
     @property
     def order(self) -> orders.Order:
         return orders.Consensus(self.gamma)
+
+    def judged(self, fake: Tensor) -> Tensor:
+        """With their graph: the generator has a part in the discriminator's gradient, and J says which."""
+        return fake
