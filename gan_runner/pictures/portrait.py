@@ -102,7 +102,8 @@ def plane(ax: Any, game: Any, way: Tensor, mean: Tensor) -> None:
     field = (axis.numpy() for axis in (*grid, *flow.unbind(-1)))
     ax.streamplot(*field, color=FIELD, linewidth=0.8, arrowsize=0.8, density=1.1)
     trace(ax, way[:, columns], mean[columns], saddle)
-    ends = [(float(c) - reach, float(c) + reach) for c in centre]
+    edge = 1.03 * reach  # what plays on the edge is seen whole
+    ends = [(float(c) - edge, float(c) + edge) for c in centre]
     ax.set(xlim=ends[0], ylim=ends[1], aspect="equal")
     label(ax, "", *(f"{name}, share of the first strategy" if mixed else name for name in game.axes))
 
