@@ -9,9 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from gan_runner import optimizers
+from gan_runner.datasets.spec import Spec
 from gan_runner.losses import vgrow
 from gan_runner.losses.payoffs import Minimax, NonSaturating, Payoff, Wasserstein
 from gan_runner.losses.vgrow import JS, KL, Jeffrey, LogD, Pace, VGrow
+from gan_runner.models import mlp
 from gan_runner.state import State
 from tests.test_state import Discriminator, Generator
 
@@ -90,6 +92,13 @@ def test_one_step_is_the_gradient_of_a_game(pace: type[Pace], payoff: Payoff) ->
     theirs = torch.autograd.grad(payoff.generator(score, score), weights)
     for a, b in zip(mine, theirs, strict=True):
         torch.testing.assert_close(a, eta * b, rtol=1e-3, atol=1e-6)
+
+
+def test_samples_of_a_pack_share_its_pace() -> None:
+    packed = mlp.Discriminator(Spec((2,), "table"), hidden=[8], pack=2)
+    x = torch.randn(6, 2)
+    alone = torch.cat([game(divergence=JS()).velocity(packed, pair) for pair in x.split(2)])
+    torch.testing.assert_close(game(divergence=JS()).velocity(packed, x), alone)
 
 
 @pytest.mark.parametrize("bound", [None, 1.0])

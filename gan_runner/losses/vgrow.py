@@ -125,7 +125,8 @@ class VGrow(Adversarial):
         x = samples.detach().requires_grad_()
         score = full(D(x))
         (slope,) = torch.autograd.grad(score.sum(), x)
-        return self.divergence(score.detach()).view(-1, *[1] * (x.dim() - 1)) * slope
+        pace = self.divergence(score.detach()).repeat_interleave(len(x) // len(score))  # neighbours share a pack
+        return pace.view(-1, *[1] * (x.dim() - 1)) * slope
 
     @staticmethod
     def lesson(nets: Nets, z: Tensor, target: Tensor) -> tuple[Tensor, Logs]:
