@@ -60,7 +60,7 @@ def beside(*cells: str) -> str:
         make.GOOD.replace("Date", "Day é").encode("cp1252"),
         make.GOOD.encode("utf-8-sig"),
         make.GOOD.encode("utf-16"),
-        gzip.compress(make.GOOD.encode()),
+        gzip.compress(make.GOOD.encode(), mtime=0),
         "\n".join([ROWS[0], *reversed(ROWS[1:])]),
         "\n".join(row.split(",", 1)[1] for row in ROWS),
         beside("Name", "x", "y", "x", "y", "x"),
