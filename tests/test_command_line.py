@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import os
 from pathlib import Path
 
 import pytest
@@ -108,11 +108,11 @@ def test_answers_without_torch(line: str, tmp_path: Path) -> None:
         "except SystemExit as e: assert not e.code\n"
         "assert 'torch' not in sys.modules and 'pandas' not in sys.modules\n"
     )
-    began = time.monotonic()
+    began = os.times().children_user
     done = subprocess.run([sys.executable, "-c", program, *line.split()], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
-    assert time.monotonic() - began < 3  # under 0.6 s on a quiet machine; `make bench` measures it
+    assert os.times().children_user - began < 3  # its own work, however busy the machine; `make bench` measures it
 
 
 def test_help_names_every_option_with_a_line() -> None:

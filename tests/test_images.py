@@ -248,10 +248,10 @@ def test_decompression_bombs_are_refused_by_their_header(tmp_path, side, why):
     top = tree(tmp_path)
     make.bomb(top / "dog/bomb.png", side)
     assert (top / "dog/bomb.png").stat().st_size < 60_000
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(DataError, match=rf"bomb\.png .*{why}"):
         folder.folder(str(tmp_path), str(top))
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 def test_folders_that_cannot_be_used(tmp_path):
