@@ -28,8 +28,9 @@ def groups(args: Sequence[str] = ()) -> str:
     lines = []
     for group in GROUPS:
         lines.append(f"\n{group}=")
-        for name, path in sorted(options(group, args).items()):
-            lines.append(f"  {name:<14} {headline(path)}")
+        found = options(group, args)
+        width = max(map(len, found), default=0)
+        lines += [f"  {name:<{width}}  {headline(path)}" for name, path in sorted(found.items())]
     return "\n".join(lines)
 
 
