@@ -22,7 +22,6 @@ class Optimizer:
     Attributes:
         lr: learning rate of every player.
         players: player -> settings that differ for it, such as {"discriminator": {"lr": 4e-4}} (TTUR).
-        capturable: keep rates and counters on the device, as compiled and captured programs need.
 
     Raises:
         ValueError: a setting is out of range; the message names it.
@@ -72,24 +71,117 @@ def check(settings: Mapping[str, Any], where: str) -> None:
             raise ValueError(f"{where}betas={value} must be two numbers")
 
 
+# -- torch's optimizers, and their steps as plain functions ----------------------------------------
+
+Move = Callable[[Sequence[Tensor]], None]
+"""One step along gradients, in the order of the parameters."""
+
+
 class Quick(torch.optim.Optimizer):
-    """Undecorated bookkeeping: as torch has it, the first call imports the whole compiler, which takes a second."""
+    """An optimizer whose step is also a plain function, and whose bookkeeping does not import torch's compiler.
+
+    As torch decorates it, the first call of that bookkeeping imports the whole compiler, which takes a second.
+    """
 
     add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
     state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
     load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
 
+    def rule(self) -> Move:
+        """`step` as a function of the gradients, over the same state; to be asked for anew once a state was loaded.
 
-class QuickAdam(Quick, torch.optim.Adam): ...
+        It does without what a small network pays more for than for the arithmetic, and torch.compile can follow it.
+        """
+        raise NotImplementedError
+
+    @property
+    def group(self) -> dict[str, Any]:
+        """The settings and parameters; here there is one group."""
+        return self.param_groups[0]
+
+    def common(self, *names: str) -> dict[str, Any]:
+        """Settings as torch's functions want them: what all of them share, and those called `names`."""
+        fused = bool(self.group.get("fused"))
+        shared = {"weight_decay": self.group["weight_decay"], "maximize": self.group["maximize"], "foreach": not fused}
+        return shared | {name: self.group[name] for name in names}
+
+    def slot(self, name: str) -> list[Tensor]:
+        """The tensors kept under a name for each parameter, zeros before the first step."""
+        for p in self.group["params"]:
+            self.state[p].setdefault(name, torch.zeros_like(p, memory_format=torch.preserve_format))
+        return [self.state[p][name] for p in self.group["params"]]
+
+    def steps(self) -> list[Tensor]:
+        """Counters; float64 where the compiler needs it, so that it agrees with eager to the last digits of float64."""
+        dtype = torch.float32 if self.group.get("fused") else torch.float64
+        for p in self.group["params"]:
+            taken = float(self.state[p].get("step", 0.0))
+            self.state[p]["step"] = torch.tensor(taken, dtype=dtype, device=p.device)
+        return [self.state[p]["step"] for p in self.group["params"]]
 
 
-class QuickAdamW(Quick, torch.optim.AdamW): ...
+class QuickAdam(Quick, torch.optim.Adam):
+    def rule(self) -> Move:
+        group, params = self.group, self.group["params"]
+        first, second, counters = self.slot("exp_avg"), self.slot("exp_avg_sq"), self.steps()
+        common = self.common("eps", "amsgrad", "capturable", "fused", "decoupled_weight_decay")
+        beta1, beta2 = group["betas"]
+
+        def step(grads: Sequence[Tensor]) -> None:
+            lr = group["lr"]
+            adam(params, list(grads), first, second, [], counters, lr=lr, beta1=beta1, beta2=beta2, **common)
+
+        return step
 
 
-class QuickSGD(Quick, torch.optim.SGD): ...
+class QuickAdamW(QuickAdam, torch.optim.AdamW): ...
 
 
-class QuickRMSprop(Quick, torch.optim.RMSprop): ...
+class QuickSGD(Quick, torch.optim.SGD):
+    def rule(self) -> Move:
+        group, params = self.group, self.group["params"]
+        buffers: list[Tensor | None] = [*self.slot("momentum_buffer")] if group["momentum"] else [None] * len(params)
+        common = self.common("momentum", "dampening", "nesterov", "fused")
+
+        def step(grads: Sequence[Tensor]) -> None:
+            sgd(params, list(grads), buffers, lr=group["lr"], **common)
+
+        return step
+
+
+class QuickRMSprop(Quick, torch.optim.RMSprop):
+    def rule(self) -> Move:
+        group, params = self.group, self.group["params"]
+        squares, counters = self.slot("square_avg"), self.steps()
+        common = self.common("alpha", "eps", "momentum", "centered", "capturable")
+
+        def step(grads: Sequence[Tensor]) -> None:
+            rmsprop(params, list(grads), squares, [], [], counters, lr=group["lr"], **common)
+
+        return step
+
+
+class OptimisticDescent(Quick):
+    """w' = w - lr (2 g_t - g_{t-1}); its state keeps g_{t-1} as `previous`, 0 before the first step."""
+
+    def __init__(self, params: Iterable[nn.Parameter], lr: float):
+        super().__init__(params, {"lr": lr})
+
+    def step(self, closure: None = None) -> None:
+        self.rule()([p.grad for p in self.group["params"]])
+
+    def rule(self) -> Move:
+        group, params, previous = self.group, self.group["params"], self.slot("previous")
+
+        def step(grads: Sequence[Tensor]) -> None:
+            foreseen = torch._foreach_sub(torch._foreach_mul([*grads], 2.0), previous)
+            torch._foreach_sub_(params, torch._foreach_mul(foreseen, group["lr"]))
+            torch._foreach_copy_(previous, [*grads])
+
+        return step
+
+
+# -- what YAML names -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -120,16 +212,6 @@ class SGD(Optimizer):
         return {"foreach": True} if tensor_rate else {"fused": True}
 
 
-class OptimisticDescent(Quick, torch.optim.Optimizer):
-    """w' = w - lr (2 g_t - g_{t-1}); its state keeps g_{t-1} as `previous`, 0 before the first step."""
-
-    def __init__(self, params: Iterable[nn.Parameter], lr: float):
-        super().__init__(params, {"lr": lr})
-
-    def step(self, closure: None = None) -> None:
-        rule(self)([p.grad for p in self.param_groups[0]["params"]])
-
-
 @dataclass(frozen=True)
 class Optimistic(Optimizer):
     """Optimistic gradient descent (Daskalakis et al. 2018, eq. 4): each step foresees the next gradient's change."""
@@ -150,69 +232,3 @@ class RMSprop(Optimizer):
 
     def implementation(self, params: list[nn.Parameter], tensor_rate: bool) -> dict[str, Any]:
         return {"foreach": True, "capturable": tensor_rate}
-
-
-# -- the same steps as plain functions -------------------------------------------------------------
-
-
-def rule(optimizer: torch.optim.Optimizer) -> Callable[[Sequence[Tensor]], None]:
-    """`optimizer.step` as a function of the gradients, over the same state.
-
-    It does without the bookkeeping of torch's classes, which costs a small network more than the arithmetic, and
-    torch.compile can follow it. For the compiler counters are float64, so that bias corrections agree with eager ones
-    to the last digits of float64.
-
-    Raises:
-        ValueError: there is no such function for this class.
-    """
-    (group,) = optimizer.param_groups
-    params: list[Tensor] = group["params"]
-    fused = bool(group.get("fused"))
-    common = {"weight_decay": group.get("weight_decay", 0.0), "maximize": False, "foreach": not fused}
-
-    def slot(name: str) -> list[Tensor]:
-        for p in params:
-            optimizer.state[p].setdefault(name, torch.zeros_like(p, memory_format=torch.preserve_format))
-        return [optimizer.state[p][name] for p in params]
-
-    def steps() -> list[Tensor]:
-        dtype = torch.float32 if fused else torch.float64
-        for p in params:
-            taken = float(optimizer.state[p].get("step", 0.0))
-            optimizer.state[p]["step"] = torch.tensor(taken, dtype=dtype, device=p.device)
-        return [optimizer.state[p]["step"] for p in params]
-
-    if isinstance(optimizer, torch.optim.Adam):
-        first, second, counters = slot("exp_avg"), slot("exp_avg_sq"), steps()
-        common |= dict(zip(("beta1", "beta2"), group["betas"], strict=True)) | {"eps": group["eps"], "amsgrad": False}
-        common |= {"capturable": group["capturable"], "decoupled_weight_decay": group["decoupled_weight_decay"]}
-
-        def step(grads: Sequence[Tensor]) -> None:
-            adam(params, list(grads), first, second, [], counters, lr=group["lr"], fused=fused, **common)
-
-    elif isinstance(optimizer, torch.optim.RMSprop):
-        squares, counters = slot("square_avg"), steps()
-        common |= {"alpha": group["alpha"], "eps": group["eps"], "momentum": 0.0, "centered": False}
-        common |= {"capturable": group["capturable"]}
-
-        def step(grads: Sequence[Tensor]) -> None:
-            rmsprop(params, list(grads), squares, [], [], counters, lr=group["lr"], **common)
-
-    elif isinstance(optimizer, OptimisticDescent):
-        previous = slot("previous")
-
-        def step(grads: Sequence[Tensor]) -> None:
-            foreseen = torch._foreach_sub(torch._foreach_mul([*grads], 2.0), previous)
-            torch._foreach_sub_(params, torch._foreach_mul(foreseen, group["lr"]))
-            torch._foreach_copy_(previous, [*grads])
-
-    elif isinstance(optimizer, torch.optim.SGD):
-        common |= {"momentum": group["momentum"], "dampening": 0, "nesterov": False}
-        buffers: list[Tensor | None] = [*slot("momentum_buffer")] if group["momentum"] else [None] * len(params)
-
-        def step(grads: Sequence[Tensor]) -> None:
-            sgd(params, list(grads), buffers, lr=group["lr"], fused=fused, **common)
-
-    else:
-        raise ValueError(f"{type(optimizer).__name__} has no step as a plain function: choose train.program=eager")
-    return step

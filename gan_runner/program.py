@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import count
 from typing import Any, Protocol
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from gan_runner.optimizers import rule
+from gan_runner.optimizers import Quick
 from gan_runner.state import Logs, State
 
 
@@ -50,8 +50,8 @@ class Eager:
     def settle(self) -> None:
         """Prepare the players for their first step."""
         for player in self.state.players.values():
-            with suppress(ValueError):  # a user's own optimizer steps as it is
-                player.move = rule(player.optimizer)
+            if isinstance(player.optimizer, Quick):  # a user's own optimizer steps as it is
+                player.move = player.optimizer.rule()
 
     def run(self, x: Tensor, key: Hashable) -> Logs:
         return self.step(x, key)
@@ -96,7 +96,10 @@ class Compiled(Eager):
 
     def settle(self) -> None:
         for player in self.state.players.values():
-            player.move = rule(player.optimizer)
+            if not isinstance(player.optimizer, Quick):
+                name = type(player.optimizer).__name__
+                raise ValueError(f"{name} has no step that can be compiled: choose train.program=eager")
+            player.move = player.optimizer.rule()
             for p in player.params:
                 p.grad = torch.zeros_like(p)  # what a second step finds, so that it needs no second graph
 

@@ -107,19 +107,10 @@ def play(
         recorder.finish()
         final = {name: value for name, value in recorder.metrics.items() if not name.endswith("_floor")}
         logbook.hparams(config.flatten(dict(cfg)), final)
-        value = recorder.metrics.get(run.track or "")
-        folder.write_json(
-            place / "result.json",
-            {
-                "step": clock.step,
-                "track": run.track,
-                "goal": "min" if run.falling else "max",
-                "metrics": recorder.metrics,
-            },
-        )
+        write_result(place, run, recorder.metrics)
         status.write("completed", step=clock.step, exit_code=0, resumable=False, **facts)
         console.finish(last_words(place, recorder.metrics))
-        return 0, value
+        return 0, recorder.metrics.get(run.track or "")
     except Exception as error:
         fault = explain(error, run, place, recorder, cfg)
         rollbacks = facts.get("rollbacks", 0) + 1
@@ -282,6 +273,13 @@ def write_papers(place: Path, cfg: Mapping[str, Any], overrides: list[str], run:
             "scale": source.scale.tolist() if source.scale is not None else None,
         },
     )
+
+
+def write_result(place: Path, run: Run, metrics: Mapping[str, float]) -> None:
+    """The final metrics, and which of them decides, for leaderboards and tables of runs."""
+    goal = "min" if run.falling else "max"
+    result = {"step": run.state.clock.step, "track": run.track, "goal": goal, "metrics": dict(metrics)}
+    folder.write_json(place / "result.json", result)
 
 
 # -- endings ---------------------------------------------------------------------------------------

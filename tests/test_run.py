@@ -201,22 +201,23 @@ def chaos(kills: int, tmp_path: Path, cache: Path) -> None:
     """kill -9 at random, restart with resume=auto, until done: the bits of a run nobody disturbed."""
     import random
 
-    loss = ("loss=r3gan", "train.steps=400", "train.checkpoint_every=20")
+    steps = 100 * (kills + 2)
+    loss = ("loss=r3gan", f"train.steps={steps}", "train.checkpoint_every=20")
     whole = start(tmp_path, cache, *TOY, *loss, "run.dir=whole")
     assert whole.wait(timeout=120) == 0
-    rng, killed = random.Random(7), 0
-    while True:
+    rng, saved = random.Random(7), tmp_path / "hunted/ckpt"
+    for kill in range(kills):
         child = start(tmp_path, cache, *TOY, *loss, "run.dir=hunted", "resume=auto")
-        try:
-            child.wait(timeout=rng.uniform(2.0, 4.5) if killed < kills else 120)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.communicate()
-            killed += 1
-            continue
-        assert child.returncode == 0, child.communicate()
-        break
-    print(f"{killed} kills")
+        target, began = 100 * kill + rng.randrange(20, 100), time.monotonic()
+        while not saved.is_dir() or not [p for p in saved.glob("step-*") if int(p.name[5:]) >= target]:
+            assert child.poll() is None and time.monotonic() - began < 120, child.communicate()
+            time.sleep(0.002)
+        time.sleep(rng.uniform(0, 0.05))  # somewhere in the steps or in the save that follow
+        assert child.poll() is None, "it was too fast to be killed"
+        child.kill()
+        child.communicate()
+    child = start(tmp_path, cache, *TOY, *loss, "run.dir=hunted", "resume=auto")
+    assert child.wait(timeout=120) == 0, child.communicate()
     assert state_hash(tmp_path / "whole") == state_hash(tmp_path / "hunted")
 
 

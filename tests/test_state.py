@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from gan_runner import optimizers, schedules
+from gan_runner import optimizers, program, schedules
 from gan_runner.losses import adversarial, payoffs
 from gan_runner.state import Clock, Player, State
 
@@ -176,7 +178,7 @@ def test_a_plain_rule_is_the_step_of_torch(optimizer: optimizers.Optimizer, load
             p.grad = torch.full_like(p, 0.3)
             o.step()
         ours.load_state_dict(copy.deepcopy(torchs.state_dict()))
-    move = optimizers.rule(ours)
+    move = ours.rule()  # type: ignore[attr-defined]
     for t in range(5):
         gradient = torch.randn(3, 4)
         ours.param_groups[0]["lr"] = torchs.param_groups[0]["lr"] = 1e-2 / (1 + t)
@@ -187,6 +189,31 @@ def test_a_plain_rule_is_the_step_of_torch(optimizer: optimizers.Optimizer, load
         assert torch.equal(mine, theirs)
     moments, expected = (o.state_dict()["state"].get(0, {}) for o in (ours, torchs))
     assert all(torch.equal(moments[k], v.to(moments[k].dtype)) for k, v in expected.items() if v is not None)
+
+
+@dataclass(frozen=True)
+class Nesterov(optimizers.Optimizer):
+    """What a user may write: a class of torch, with settings of its own."""
+
+    make = torch.optim.SGD
+
+    def implementation(self, params: list[nn.Parameter], tensor_rate: bool) -> dict[str, Any]:
+        return {"momentum": 0.9, "nesterov": True}
+
+
+def test_an_optimizer_of_the_user_steps_as_it_is() -> None:
+    game, x = adversarial.Adversarial(payoffs.Hinge()), torch.randn(16, 2)
+    by_program, by_hand = state(Nesterov(0.1)), state(Nesterov(0.1))
+    run = program.make("eager", game, by_program, "fp32", torch.contiguous_format)
+    for t in range(3):
+        torch.manual_seed(t)
+        run(x, 1)
+        torch.manual_seed(t)
+        game.step(by_hand, x, 1)
+    assert all(torch.equal(v, by_hand.tensors()[k]) for k, v in by_program.tensors().items())
+    compiled = program.make("compiled", game, state(Nesterov(0.1)), "fp32", torch.contiguous_format)
+    with pytest.raises(ValueError, match=r"SGD has no step that can be compiled: choose train\.program=eager"):
+        compiled(x, 1)
 
 
 @EACH

@@ -22,6 +22,7 @@ from filelock import FileLock
 from gan_runner.datasets.files import absolute
 from gan_runner.datasets.spec import Source, Spec
 from gan_runner.errors import StorageError
+from gan_runner.folder import sync
 
 ROWS, LABELS, MANIFEST = "rows.u8", "labels.i64", "manifest.json"
 
@@ -159,12 +160,3 @@ def write(folder: Path, decode: Callable[[Writer], None], facts: Mapping[str, An
         sync(folder.parent)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-
-
-def sync(path: Path) -> None:
-    """Wait until a file, or the names in a folder, have reached the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
