@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-gpu bench lint clean tensorboard
+.PHONY: help setup demo test test-slow test-gpu bench table-modes lint clean tensorboard
 
 help: ## what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ test-gpu: setup ## tests that need a CUDA device
 
 bench: setup ## speed as ratios, alternating in one process
 	$(BIN)/python scripts/bench.py
+
+table-modes: setup ## docs/modes.md: which loss finds all modes (about half an hour)
+	$(BIN)/python scripts/table_modes.py
 
 lint: setup ## ruff and pyright
 	$(BIN)/ruff check .
