@@ -46,7 +46,7 @@ class Optimizer:
         params = list(params)
         settings = {**self.settings(), **self.players.get(player, {})}
         if "betas" in settings:
-            settings["betas"] = tuple(settings["betas"])
+            settings["betas"] = tuple(map(float, settings["betas"]))
         if tensor_rate:
             settings["lr"] = torch.tensor(float(settings["lr"]), dtype=torch.float64)
         return self.make(params, **settings, **self.implementation(params, tensor_rate))

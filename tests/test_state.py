@@ -157,6 +157,7 @@ EACH = pytest.mark.parametrize(
     "optimizer",
     [
         optimizers.Adam(1e-2, betas=(0.5, 0.9), eps=1e-6),
+        optimizers.Adam(1, betas=(0, 0.9)),  # as `optimizer.lr=1 optimizer.betas=[0,0.9]` brings them
         optimizers.AdamW(1e-2),
         optimizers.SGD(1e-2),
         optimizers.SGD(1e-2, momentum=0.9),
