@@ -19,6 +19,7 @@ from torch import nn
 
 from gan_runner import program
 from gan_runner.datasets.spec import Source, Spec
+from gan_runner.datasets.split import split
 from gan_runner.errors import DataError, Unavailable, Unsafe, UsageError
 from gan_runner.loop import Run
 from gan_runner.losses.objective import Generator, Objective
@@ -50,6 +51,7 @@ def build(cfg: Mapping[str, Any]) -> Run:
     device = pick_device(cfg["device"])
     configure_torch(train)
     source: Source = construct(cfg["dataset"], "dataset", trust)
+    source = split(source, train["held_out"]) if train["held_out"] else source
     batch = train["batch_size"]
     if len(source) < batch:
         raise DataError(

@@ -37,6 +37,7 @@ class Train:
     channels_last: bool = True  # memory layout of image networks
     matmul: str = "highest"  # highest | high | medium: torch.set_float32_matmul_precision
     threads: int = 0  # CPU threads; 0 means all cores, or this job's share of them in a sweep
+    held_out: float = 0.0  # share of the rows that training never sees, where the data set keeps none itself
     deterministic: bool = False  # torch.use_deterministic_algorithms
     log_every: int = MISSING  # steps between two rows of metrics.jsonl
     checkpoint_every: int = MISSING  # steps
@@ -117,6 +118,7 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "train.checkpoint_every": POSITIVE,
     "train.checkpoint_keep": (lambda v: v >= 2, "2 or above: one good checkpoint must survive a damaged newest one"),
     "train.rollbacks": NOT_NEGATIVE,
+    "train.held_out": (lambda v: 0 <= v < 1, "a share in [0, 1)"),
     "discriminator_norm": one_of("batch", "instance", "group", "layer", "none"),
 }
 
