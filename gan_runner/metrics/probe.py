@@ -38,6 +38,11 @@ class Draw(Protocol):
         unless `live`. The first k of n samples come from the noise of a call for k."""
         ...
 
+    def judge(self, x: Tensor) -> Tensor:
+        """Scores, higher for more real, of samples (n, *shape) by the run's own discriminator in evaluation mode: (n,),
+        or (n / k,) where it judges packs of k. For objectives whose `scale` is known."""
+        ...
+
     def interpolate(self, rows: int, columns: int) -> Tensor | None:
         """(rows * columns, *shape): each row walks on the sphere between two latents; None where there is no latent."""
         ...
