@@ -75,6 +75,7 @@ class Config:
     optimizer: Any = MISSING
     schedule: Any = MISSING
     probes: Any = MISSING
+    stop: Any = MISSING
 
 
 def job_name(overrides: str, number: int) -> str:
@@ -132,7 +133,7 @@ def check(cfg: DictConfig) -> None:
     for prefix, node, kind in (("", cfg, Config), ("train.", cfg.train, Train), ("run.", cfg.run, RunFolder)):
         for name in node.keys() - {"hydra", *(f.name for f in fields(kind))}:
             raise UsageError(f"unknown key '{prefix}{name}'", "see --cfg job for all keys", id="F60")
-    for group in ("dataset", "model", "loss", "optimizer", "schedule", "probes"):
+    for group in ("dataset", "model", "loss", "optimizer", "schedule", "probes", "stop"):
         if OmegaConf.is_missing(cfg, group):
             raise UsageError(f"{group} is missing", f"choose one with {group}=", id="F60")
     for key, (fits, allowed) in RANGES.items():

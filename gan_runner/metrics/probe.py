@@ -17,10 +17,12 @@ class Findings:
     Attributes:
         scalars: name to number; logged as `eval/<name>`.
         pictures: name to uint8 RGB (height, width, 3); logged as `pictures/<name>` and written as PNG.
+        stop: why the run is at its end, if it is; it is then completed at this step.
     """
 
     scalars: dict[str, float] = field(default_factory=dict)
     pictures: dict[str, Tensor] = field(default_factory=dict)
+    stop: str = ""
 
 
 class Draw(Protocol):
