@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+import math
 import os
 import re
 import types
@@ -19,10 +20,12 @@ from torch import nn
 
 from gan_runner import program
 from gan_runner.datasets.spec import Source, Spec
+from gan_runner.datasets.split import split
 from gan_runner.errors import DataError, Unavailable, Unsafe, UsageError
 from gan_runner.loop import Run
 from gan_runner.losses.objective import Generator, Objective
 from gan_runner.metrics.probe import Probe
+from gan_runner.metrics.stopping import CHECKS, Rule
 from gan_runner.models.packing import pack_of
 from gan_runner.state import Clock, State
 
@@ -33,8 +36,12 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "optimizer": ("gan_runner.optimizers", "torch.optim"),
     "schedule": ("gan_runner.schedules",),
     "probes": ("gan_runner.metrics", "gan_runner.pictures"),
+    "stop": ("gan_runner.metrics",),
 }
 """Config group -> the modules whose classes its YAML may name; `trust=[...]` adds the user's own."""
+
+FEWEST = 24
+"""Held-out rows without which no rule can end a run."""
 
 
 def build(cfg: Mapping[str, Any]) -> Run:
@@ -50,6 +57,7 @@ def build(cfg: Mapping[str, Any]) -> Run:
     device = pick_device(cfg["device"])
     configure_torch(train)
     source: Source = construct(cfg["dataset"], "dataset", trust)
+    source = split(source, train["held_out"]) if train["held_out"] else source
     batch = train["batch_size"]
     if len(source) < batch:
         raise DataError(
@@ -60,6 +68,9 @@ def build(cfg: Mapping[str, Any]) -> Run:
     probes, track = build_probes(cfg["probes"], source.spec, trust)
     objective, state, layout = assemble(cfg, source.spec, device, trust)
     objective.setup(state, len(source))
+    if cfg["stop"] is not None:
+        probes["stop"] = rule = build_rule(cfg["stop"], objective, source, trust)
+        state.memory[CHECKS] = rule.memory(device)
     steps, images = plan(train, objective, len(source))
     return Run(
         source=source.to(device),
@@ -219,6 +230,26 @@ def build_probes(node: Mapping[str, Any], spec: Spec, trust: Sequence[str]) -> t
                 id="F59",
             )
     return probes, node.get("track")
+
+
+def build_rule(node: Mapping[str, Any], objective: Objective, source: Source, trust: Sequence[str]) -> Rule:
+    """The rule that may end the run; it must understand the data and the scores, and have unseen rows to look at."""
+    rule: Rule = construct(node, "stop", trust)
+    what = f"the rule stop={type(rule).__name__.lower()}"
+    if source.spec.kind not in rule.kinds:
+        raise UsageError(f"{what} does not understand {source.spec.kind} data", "set stop=none", id="F59")
+    if rule.scale != objective.scale:
+        found = f"are {objective.scale}s" if objective.scale else "are neither logits nor distances"
+        fitting = {"logit": "half", "distance": "plateau"}.get(objective.scale, "none")
+        what = f"{what} reads {rule.scale}s; the scores of this loss {found}"
+        raise UsageError(what, f"set stop={fitting}", id="F59")
+    if (few := len(source.held_out or ())) < FEWEST:
+        raise UsageError(
+            f"{what} judges by {FEWEST} or more rows that training never sees; dataset {source.name} keeps {few} back",
+            f"set train.held_out={max(0.1, math.ceil(100 * FEWEST / (len(source) + few)) / 100):g}",
+            id="F59",
+        )
+    return rule
 
 
 # -- construction --------------------------------------------------------------------------------

@@ -37,6 +37,7 @@ class Train:
     channels_last: bool = True  # memory layout of image networks
     matmul: str = "highest"  # highest | high | medium: torch.set_float32_matmul_precision
     threads: int = 0  # CPU threads; 0 means all cores, or this job's share of them in a sweep
+    held_out: float = 0.0  # share of the rows that training never sees, where the data set keeps none itself
     deterministic: bool = False  # torch.use_deterministic_algorithms
     log_every: int = MISSING  # steps between two rows of metrics.jsonl
     checkpoint_every: int = MISSING  # steps
@@ -74,6 +75,7 @@ class Config:
     optimizer: Any = MISSING
     schedule: Any = MISSING
     probes: Any = MISSING
+    stop: Any = MISSING
 
 
 def job_name(overrides: str, number: int) -> str:
@@ -117,6 +119,7 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "train.checkpoint_every": POSITIVE,
     "train.checkpoint_keep": (lambda v: v >= 2, "2 or above: one good checkpoint must survive a damaged newest one"),
     "train.rollbacks": NOT_NEGATIVE,
+    "train.held_out": (lambda v: 0 <= v < 1, "a share in [0, 1)"),
     "discriminator_norm": one_of("batch", "instance", "group", "layer", "none"),
 }
 
@@ -130,7 +133,7 @@ def check(cfg: DictConfig) -> None:
     for prefix, node, kind in (("", cfg, Config), ("train.", cfg.train, Train), ("run.", cfg.run, RunFolder)):
         for name in node.keys() - {"hydra", *(f.name for f in fields(kind))}:
             raise UsageError(f"unknown key '{prefix}{name}'", "see --cfg job for all keys", id="F60")
-    for group in ("dataset", "model", "loss", "optimizer", "schedule", "probes"):
+    for group in ("dataset", "model", "loss", "optimizer", "schedule", "probes", "stop"):
         if OmegaConf.is_missing(cfg, group):
             raise UsageError(f"{group} is missing", f"choose one with {group}=", id="F60")
     for key, (fits, allowed) in RANGES.items():

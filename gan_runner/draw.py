@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -13,6 +14,8 @@ from gan_runner.losses.objective import Objective
 from gan_runner.state import State
 
 CHUNK = 256
+JUDGED = 252
+"""Samples judged at once: packs of 2, 3, 4, 6 or 7 fill them."""
 
 
 class Draw:
@@ -35,6 +38,12 @@ class Draw:
                 z = self.objective.latent(s, CHUNK)[: n - chunk]
                 parts.append(self.objective.generate(s, z))
             return torch.cat(parts)
+
+    @torch.no_grad()
+    def judge(self, x: Tensor) -> Tensor:
+        """Scores (n,) of samples (n, *shape) by the discriminator of the moment."""
+        with evaluating(self.state) as s:
+            return torch.cat([cast(Tensor, self.objective.judge(s.nets, part)) for part in x.split(JUDGED)])
 
     @torch.no_grad()
     def interpolate(self, rows: int, columns: int) -> Tensor | None:

@@ -131,9 +131,9 @@ class Logbook:
         self.events(lambda events: events.picture(step, f"pictures/{name}", rgb.shape, png))
         self.newest = step
 
-    def text(self, name: str, markdown: str) -> None:
+    def text(self, name: str, markdown: str, step: int = 0) -> None:
         """A page of text in TensorBoard."""
-        self.events(lambda events: events.add(events.make.text(name, markdown)))
+        self.events(lambda events: events.add(events.make.text(name, markdown), step))
 
     def layout(self) -> None:
         """The charts of TensorBoard's Custom Scalars: G against D, and each metric that has a floor beside it."""

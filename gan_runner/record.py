@@ -183,8 +183,17 @@ class Recorder:
                 self.metrics |= found.scalars
                 self.logbook.scalars(step, {tag(name): value for name, value in found.scalars.items()})
             improved |= self.improves(found.scalars)
+            if found.stop:
+                self.end(found.stop)
         self.busy += time.monotonic() - began
         return improved
+
+    def end(self, reason: str) -> None:
+        """Let the run be complete at this step."""
+        step = self.run.steps = self.run.state.clock.step
+        self.facts["stopped"] = reason
+        self.logbook.text("stop/reason", reason, step)
+        self.console.line(f"the run ends at step {step:,}: {reason}")
 
     def improves(self, scalars: Mapping[str, float]) -> bool:
         value = scalars.get(self.run.track or "", math.nan)

@@ -22,6 +22,7 @@ from gan_runner.console import Console, say
 from gan_runner.errors import Diverged, Fault, MissingInput, StorageError, Unavailable, UsageError
 from gan_runner.logbook import Logbook
 from gan_runner.loop import Run, fit
+from gan_runner.metrics.stopping import CHECKS
 from gan_runner.record import Recorder, peak_mib
 from gan_runner.signals import Stop
 
@@ -74,6 +75,8 @@ def play(
         known = load_newest(run, place)
         facts = {"rollbacks": known.get("rollbacks", 0), **facts}
         run.seed += ELSEWHERE * facts["rollbacks"]
+        if known.get("stopped") and known["budget"] == facts["budget"]:  # killed before it could say that it is over
+            run.steps, facts = clock.step, {**facts, "stopped": known["stopped"]}
     unit = "img/s" if run.source.spec.kind == "image" else "rows/s"
     console = Console(run.steps, clock.step, log=place / "run.log", title=cfg["run"]["name"], unit=unit)
     console.line(first_words(run, place))
@@ -108,7 +111,7 @@ def play(
         final = {name: value for name, value in recorder.metrics.items() if not name.endswith("_floor")}
         logbook.hparams(config.flatten(dict(cfg)), final)
         write_result(place, run, recorder.metrics)
-        status.write("completed", step=clock.step, exit_code=0, resumable=False, **facts)
+        status.write("completed", step=clock.step, exit_code=0, resumable=False, **recorder.facts)
         console.finish(last_words(place, recorder.metrics))
         return 0, recorder.metrics.get(run.track or "")
     except Exception as error:
@@ -191,7 +194,8 @@ def finished(place: Path, cfg: Mapping[str, Any]) -> float | None:
 
 
 def budget(cfg: Mapping[str, Any]) -> list[Any]:
-    return [cfg["train"].get(k) for k in ("steps", "epochs", "images", "default_steps")]
+    """How long to train: the four settings, and the rule that may end it earlier."""
+    return [*(cfg["train"].get(k) for k in ("steps", "epochs", "images", "default_steps")), cfg.get("stop")]
 
 
 def check_same(place: Path, cfg: Mapping[str, Any]) -> list[str]:
@@ -230,6 +234,8 @@ def check_same(place: Path, cfg: Mapping[str, Any]) -> list[str]:
 def load_newest(run: Run, place: Path) -> dict[str, Any]:
     """Put the newest good checkpoint in place; returns the facts that were saved with it."""
     path, state, manifest = checkpoint.newest(place / "ckpt")
+    begun = {name: tensor for name, tensor in run.state.memory.items() if name == CHECKS}
+    state["memory"] = begun | state["memory"]  # a rule that joins a run has seen nothing of it yet
     try:
         run.state.load_state_dict(state)
     except (KeyError, RuntimeError, ValueError) as error:

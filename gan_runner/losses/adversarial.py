@@ -72,6 +72,14 @@ class Adversarial(Objective):
     def per_sample(self) -> bool:
         return bool(self.penalties)
 
+    @property
+    def scale(self) -> str:
+        return getattr(self.payoff, "scale", "")
+
+    @property
+    def middle(self) -> float:
+        return getattr(self.payoff, "middle", 0.0)
+
     def batches(self, clock: Clock) -> int:
         return self.warmup(clock.step, self.n_critic) if self.warmup else self.n_critic
 

@@ -36,10 +36,12 @@ class FDivergence:
 
     Attributes:
         middle: the score at which data and samples are equally likely, g_f(middle) = f'(1).
+        scale: "logit" where the best score is middle + log p / q.
     """
 
     paired: ClassVar[bool] = False
     middle: ClassVar[float] = 0.0
+    scale: ClassVar[str] = ""
 
     def value(self, v: Tensor) -> Tensor:
         """T = g_f(v) (table 6 of the paper)."""
@@ -66,6 +68,7 @@ class KL(FDivergence):
     """KL(data, generated) in nats: f(u) = u log u; the best score is 1 + log p / q."""
 
     middle = 1.0
+    scale = "logit"
 
     def value(self, v: Tensor) -> Tensor:
         return v
@@ -77,6 +80,8 @@ class KL(FDivergence):
 class ReverseKL(FDivergence):
     """KL(generated, data) in nats: f(u) = -log u; the best score is log p / q."""
 
+    scale = "logit"
+
     def value(self, v: Tensor) -> Tensor:
         return -exponential(-v)
 
@@ -87,6 +92,8 @@ class ReverseKL(FDivergence):
 class JensenShannon(FDivergence):
     """Twice the Jensen-Shannon divergence in nats: f(u) = u log u - (u + 1) log((u + 1) / 2); best at log p / q."""
 
+    scale = "logit"
+
     def value(self, v: Tensor) -> Tensor:
         return math.log(2) - F.softplus(-v)
 
@@ -96,6 +103,8 @@ class JensenShannon(FDivergence):
 
 class GAN(FDivergence):
     """The same less log 4, and the very losses of `Minimax`: f(u) = u log u - (u + 1) log(u + 1); best at log p / q."""
+
+    scale = "logit"
 
     def value(self, v: Tensor) -> Tensor:
         return -F.softplus(-v)

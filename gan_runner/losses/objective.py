@@ -37,6 +37,16 @@ class Objective:
         """Whether the discriminator must judge each sample by itself, as a gradient penalty supposes."""
         return False
 
+    @property
+    def scale(self) -> str:
+        """What scores are where data and samples are judged: "logit", "distance", or "" for anything else."""
+        return ""
+
+    @property
+    def middle(self) -> float:
+        """The score of a sample that is as likely under the data as under the generator, where scores are logits."""
+        return 0.0
+
     def batches(self, clock: Clock) -> int:
         """How many batches of real data the step at this time consumes."""
         return 1

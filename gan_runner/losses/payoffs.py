@@ -18,6 +18,10 @@ from torch import Tensor
 class Payoff(Protocol):
     """Attributes:
     paired: whether the generator's loss looks at the real scores, which then must be computed for it.
+
+    A payoff may have two more, of which rules of stopping and the probe `js` ask (see `Objective`):
+    `scale`, what the best scores are - "logit" for log p/q plus a constant, "distance" for a critic's - and `middle`,
+    the score at which p = q.
     """
 
     paired: ClassVar[bool]
@@ -47,6 +51,7 @@ class Logistic:
     """The discriminator of Goodfellow et al. (2014), eq. 1: the log-likelihood of telling real from generated."""
 
     paired: ClassVar[bool] = False
+    scale: ClassVar[str] = "logit"
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         return F.softplus(-real).mean() + F.softplus(fake).mean()
@@ -89,14 +94,18 @@ class Smoothed(NonSaturating):
         if not 0 < self.label <= 1:
             raise ValueError(f"label={self.label} is not in (0, 1]")
 
+    @property
+    def middle(self) -> float:
+        """The score at which p = q, where D = label / 2."""
+        return math.log(self.label / (2 - self.label))
+
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         # -a log D - (1 - a) log(1 - D) is the plain loss plus (1 - a) times the logit
         return super().discriminator(real, fake) + (1 - self.label) * real.mean()
 
     def summary(self, real: Tensor, fake: Tensor) -> dict[str, float]:
         """As without smoothing, accuracies about the score at which p = q; the bound holds but is loose."""
-        middle = math.log(self.label / (2 - self.label))
-        return super().summary(real, fake) | accuracies(real, fake, middle)
+        return super().summary(real, fake) | accuracies(real, fake, self.middle)
 
 
 class LeastSquares:
@@ -133,6 +142,7 @@ class Wasserstein:
     """The Wasserstein-1 distance up to the critic's Lipschitz constant (Arjovsky et al. 2017, eq. 2)."""
 
     paired: ClassVar[bool] = False
+    scale: ClassVar[str] = "distance"
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         return fake.mean() - real.mean()

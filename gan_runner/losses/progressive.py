@@ -72,6 +72,14 @@ class Progressive(Objective):
     def per_sample(self) -> bool:
         return self.game.per_sample
 
+    @property
+    def scale(self) -> str:
+        return self.game.scale
+
+    @property
+    def middle(self) -> float:
+        return self.game.middle
+
     # -- time --------------------------------------------------------------------------------------
 
     def grown(self, seen: int) -> float:

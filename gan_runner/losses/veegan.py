@@ -81,6 +81,10 @@ class Veegan(Adversarial):
         if self.penalties or self.extras:
             raise ValueError("penalties=..., extras=...: VEEGAN's discriminator sees pairs; leave both empty")
 
+    @property
+    def scale(self) -> str:
+        return ""  # its logits are about pairs
+
     def step(self, s: State, x: Tensor, key: int) -> Logs:
         for real in x.chunk(key):
             with torch.no_grad():

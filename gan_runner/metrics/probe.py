@@ -17,10 +17,12 @@ class Findings:
     Attributes:
         scalars: name to number; logged as `eval/<name>`.
         pictures: name to uint8 RGB (height, width, 3); logged as `pictures/<name>` and written as PNG.
+        stop: why the run is at its end, if it is; it is then completed at this step.
     """
 
     scalars: dict[str, float] = field(default_factory=dict)
     pictures: dict[str, Tensor] = field(default_factory=dict)
+    stop: str = ""
 
 
 class Draw(Protocol):
@@ -36,6 +38,11 @@ class Draw(Protocol):
     def __call__(self, n: int, *, live: bool = False) -> Tensor:
         """(n, *shape) in the scale of training, on the source's device; from the moving average of the weights
         unless `live`. The first k of n samples come from the noise of a call for k."""
+        ...
+
+    def judge(self, x: Tensor) -> Tensor:
+        """Scores, higher for more real, of samples (n, *shape) by the run's own discriminator in evaluation mode: (n,),
+        or (n / k,) where it judges packs of k. For objectives whose `scale` is known."""
         ...
 
     def interpolate(self, rows: int, columns: int) -> Tensor | None:

@@ -1,0 +1,53 @@
+"""Rows kept aside: what a run is judged by must never have been seen in training."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from gan_runner.datasets.spec import Source
+from gan_runner.errors import DataError
+
+
+def split(source: Source, share: float) -> Source:
+    """The source with a share of its rows moved to `held_out`; one that holds rows back already stays as it is.
+
+    Which rows depends on their number and the share alone. Those of a series are the last ones, since neighbours in
+    time resemble each other. The rows are copied.
+
+    Args:
+        share: in (0, 1).
+
+    Raises:
+        DataError: no row would be left on one side.
+    """
+    n = len(source)
+    if source.held_out is not None:
+        return source
+    kept = n - round(n * share)
+    if not 0 < kept < n:
+        what = f"train.held_out={share} divides the {n} rows of dataset {source.name} into {kept} and {n - kept}"
+        raise DataError(what, "choose a share that leaves rows on both sides", id="F51")
+    order = torch.arange(n) if source.spec.kind == "series" else torch.randperm(n, generator=seeded())
+    seen, unseen = order[:kept].sort().values, order[kept:].sort().values
+    note = f"{n - kept} of {n} rows held out"
+    return replace(part(source, seen, "train"), held_out=part(source, unseen, "test"), notes=(*source.notes, note))
+
+
+def seeded() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def part(source: Source, index: Tensor, name: str) -> Source:
+    """The rows `index` with their labels and whatever else is known of each row."""
+    n = len(source)
+    return replace(
+        source,
+        data=source.data.index_select(0, index),
+        labels=None if source.labels is None else source.labels[index],
+        truth={k: v[index] if v.dim() and len(v) == n else v for k, v in source.truth.items()},
+        digest=hashlib.sha256(f"{source.digest} {name} {len(index)}".encode()).hexdigest(),
+    )
