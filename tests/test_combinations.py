@@ -17,6 +17,7 @@ DATASETS = option_names("dataset")
 SMALL = {
     "huber": ["dataset.n=200", "dataset.p=5"],
     "mnist": ["train.batch_size=4"],
+    **{name: ["dataset.n=200"] for name in ("stacked_mnist", "stacked_fashion")},
     **{name: ["dataset.n=200"] for name in ("toy2d", "ring8", "grid25", "swissroll", "spiral", "circles", "gmm")},
 }
 
