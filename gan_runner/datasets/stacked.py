@@ -1,4 +1,4 @@
-"""Three images as the channels of one: a thousand modes that can be counted (Metz et al. 2017, Srivastava et al. 2017)."""
+"""Three images as the channels of one: a thousand modes that can be counted (VEEGAN, Srivastava et al. 2017)."""
 
 from __future__ import annotations
 
