@@ -49,6 +49,22 @@ class Draw:
             walk = torch.stack([slerp(start, end, float(fraction)) for fraction in t], 1)
             return self.objective.generate(s, walk.flatten(0, 1))
 
+    @torch.no_grad()
+    def judge(self, x: Tensor) -> Tensor | None:
+        """Scores (n,) of samples (n, *shape) by the live discriminator; None where single samples have no score."""
+        with evaluating(self.state) as s:
+            reseed(self.seed, -1, self.device)
+            scores = [self.objective.judge(s.nets, part) for part in x.split(CHUNK)]
+        known = [part for part in scores if part is not None]
+        return torch.cat(known) if sum(map(len, known)) == len(x) else None
+
+    @torch.no_grad()
+    def reconstruct(self, x: Tensor) -> Tensor | None:
+        """Samples (n, *shape) by way of their latents, which the generator's moving average sends back."""
+        with evaluating(self.state.averaged()) as s:
+            reseed(self.seed, -1, self.device)
+            return self.objective.reconstruct(s, x)
+
 
 def slerp(a: Tensor, b: Tensor, t: float) -> Tensor:
     """Between the rows of a and b (n, latent), at the fraction t of the angle between them (Shoemake 1985)."""

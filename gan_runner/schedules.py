@@ -60,7 +60,7 @@ class Cosine:
 
 @dataclass(frozen=True)
 class Exponential:
-    """Halved every `halflife` images, but never below `end` (the code of Goodfellow et al. 2014: / 1.000004 a batch)."""
+    """Halved every `halflife` images, but never below `end` (Goodfellow et al. 2014: / 1.000004 a batch)."""
 
     halflife: int
     end: float = 0.0

@@ -146,7 +146,7 @@ class Reusing(Adversarial):
 
 @dataclass(frozen=True)
 class Repeating(Adversarial):
-    """`n_generator` steps of the generator in each iteration, each on fresh noise (CIFAR-10 code of Salimans et al. 2016).
+    """`n_generator` steps of the generator in each iteration, each on fresh noise (as Salimans et al. 2016 train).
 
     Raises:
         ValueError: `n_generator` or `n_critic` is below 1.

@@ -17,10 +17,12 @@ class Findings:
     Attributes:
         scalars: name to number; logged as `eval/<name>`.
         pictures: name to uint8 RGB (height, width, 3); logged as `pictures/<name>` and written as PNG.
+        films: names of pictures whose whole history is to be a GIF when the run ends.
     """
 
     scalars: dict[str, float] = field(default_factory=dict)
     pictures: dict[str, Tensor] = field(default_factory=dict)
+    films: tuple[str, ...] = ()
 
 
 class Draw(Protocol):
@@ -40,6 +42,14 @@ class Draw(Protocol):
 
     def interpolate(self, rows: int, columns: int) -> Tensor | None:
         """(rows * columns, *shape): each row walks on the sphere between two latents; None where there is no latent."""
+        ...
+
+    def judge(self, x: Tensor) -> Tensor | None:
+        """Scores (n,) of samples (n, *shape), higher for more real, as the method judges now; None if nobody judges."""
+        ...
+
+    def reconstruct(self, x: Tensor) -> Tensor | None:
+        """Samples (n, *shape) as they come back from their latents; None where the method finds none."""
         ...
 
 
