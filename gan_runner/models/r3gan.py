@@ -7,6 +7,7 @@ the authors' CIFAR-10 preset.
 from __future__ import annotations
 
 from itertools import chain as joined
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +23,8 @@ EXPANSION = 2
 """Maps inside a block for each one outside."""
 
 SLOPE = 0.2
+
+L = TypeVar("L", bound=nn.Module)
 
 
 class Generator(roles.Generator):
@@ -134,7 +137,7 @@ def conv(before: int, after: int, gain: float = 1.0) -> nn.Conv2d:
     return draw(nn.Conv2d(before, after, 1, bias=False), gain)
 
 
-def draw(layer: nn.Module, gain: float = 1.0):
+def draw(layer: L, gain: float = 1.0) -> L:
     """The layer with weights N(0, gain / sqrt(inputs))."""
     weight = layer.get_parameter("weight")
     nn.init.normal_(weight, std=gain / weight[0].numel() ** 0.5)
