@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import cast
 
 import torch
 from torch import Tensor
@@ -40,12 +39,6 @@ class Draw:
             return torch.cat(parts)
 
     @torch.no_grad()
-    def judge(self, x: Tensor) -> Tensor:
-        """Scores (n,) of samples (n, *shape) by the discriminator of the moment."""
-        with evaluating(self.state) as s:
-            return torch.cat([cast(Tensor, self.objective.judge(s.nets, part)) for part in x.split(JUDGED)])
-
-    @torch.no_grad()
     def interpolate(self, rows: int, columns: int) -> Tensor | None:
         """(rows * columns, *shape): row by row from one latent to another, along the great circle between them."""
         with evaluating(self.state.averaged()) as s:
@@ -57,6 +50,22 @@ class Draw:
             t = torch.linspace(0, 1, columns, device=ends.device, dtype=ends.dtype)
             walk = torch.stack([slerp(start, end, float(fraction)) for fraction in t], 1)
             return self.objective.generate(s, walk.flatten(0, 1))
+
+    @torch.no_grad()
+    def judge(self, x: Tensor) -> Tensor | None:
+        """Scores (n,) of samples (n, *shape) by the live discriminator, or (n / k,) of packs; None if there is none."""
+        with evaluating(self.state) as s:
+            reseed(self.seed, -1, self.device)
+            scores = [self.objective.judge(s.nets, part) for part in x.split(JUDGED)]
+        known = [part for part in scores if part is not None]
+        return torch.cat(known) if known else None
+
+    @torch.no_grad()
+    def reconstruct(self, x: Tensor) -> Tensor | None:
+        """Samples (n, *shape) by way of their latents, which the generator's moving average sends back."""
+        with evaluating(self.state.averaged()) as s:
+            reseed(self.seed, -1, self.device)
+            return self.objective.reconstruct(s, x)
 
 
 def slerp(a: Tensor, b: Tensor, t: float) -> Tensor:

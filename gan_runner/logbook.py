@@ -18,7 +18,7 @@ from torch import Tensor
 
 from gan_runner.console import Console
 from gan_runner.folder import write_text
-from gan_runner.pictures.png import encode
+from gan_runner.pictures.png import animate, encode
 
 
 class Closes(Protocol):
@@ -131,6 +131,10 @@ class Logbook:
         self.events(lambda events: events.picture(step, f"pictures/{name}", rgb.shape, png))
         self.newest = step
 
+    def film(self, name: str) -> None:
+        """All pictures of a name, in order of their steps and of whichever session, as pictures/NAME.gif."""
+        self.album(lambda album: animate(album.all(name), album.folder / f"{name}.gif"))
+
     def text(self, name: str, markdown: str, step: int = 0) -> None:
         """A page of text in TensorBoard."""
         self.events(lambda events: events.add(events.make.text(name, markdown), step))
@@ -205,6 +209,9 @@ class Album:
         unfinished = self.folder / f".{name}.png"
         unfinished.write_bytes(png)
         unfinished.replace(self.folder / f"{name}.png")
+
+    def all(self, name: str) -> list[Path]:
+        return sorted(path for path in self.folder.glob(f"{name}-*.png") if path.stem[len(name) + 1 :].isdigit())
 
     def close(self) -> None:
         pass

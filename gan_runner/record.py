@@ -60,6 +60,7 @@ class Recorder:
         self.losses: dict[str, float] = {}
         self.metrics: dict[str, float] = {}
         self.looked: dict[str, int] = {}
+        self.films: set[str] = set()
         self.saved = self.reported = run.state.clock.step
         known, worst = checkpoint.best(self.checkpoints), math.inf if run.falling else -math.inf
         self.best = worst if known is None else known
@@ -98,6 +99,8 @@ class Recorder:
         if self.reported < step:
             self.report()
         improved = self.look(n for n, p in self.run.probes.items() if p.every >= END and self.looked.get(n) != step)
+        for name in sorted(self.films):
+            self.logbook.film(name)
         self.save()
         if improved:
             checkpoint.mark_best(self.checkpoints, step, self.best)
@@ -167,6 +170,7 @@ class Recorder:
                 found = self.run.probes[name](self.draw, self.run.source)
                 for picture, rgb in found.pictures.items():
                     self.logbook.picture(step, picture, rgb)
+                self.films |= {*found.films}
             except Exception as error:  # a probe is somebody else's code: training must survive it
                 self.console.log(traceback.format_exc())
                 if self.strict:

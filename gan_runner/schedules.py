@@ -59,6 +59,23 @@ class Cosine:
 
 
 @dataclass(frozen=True)
+class Exponential:
+    """Halved every `halflife` images, but never below `end` (Goodfellow et al. 2014: / 1.000004 a batch)."""
+
+    halflife: int
+    end: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.halflife <= 0:
+            raise ValueError(f"halflife={self.halflife} is not positive")
+        if not 0 <= self.end <= 1:
+            raise ValueError(f"end={self.end} is not in [0, 1]")
+
+    def __call__(self, seen: int, total: int) -> float:
+        return max(0.5 ** (seen / self.halflife), self.end)
+
+
+@dataclass(frozen=True)
 class Steps:
     """Multiplied by `factor` at each of `at`, fractions of the run."""
 

@@ -97,6 +97,18 @@ def make_celeba(root: Path, n: int = 6) -> None:
     (place.parent / "list_eval_partition.txt").write_text("".join(lines))
 
 
+def make_everything(root: Path) -> Path:
+    """Tiny valid files of every downloadable data set, and some pictures; returns `root`."""
+    make_idx(root, "MNIST")
+    make_idx(root, "FashionMNIST")
+    make_cifar10(root)
+    make_celeba(root, n=9)
+    (root / "pictures").mkdir()
+    for i in range(8):
+        Image.new("RGB", (40 + i, 50), (20 * i, 90, 120)).save(root / f"pictures/{i}.png")
+    return root
+
+
 def bomb(path: Path, side: int = 20_000) -> None:
     """A PNG of side x side grey pixels, all 0, in a few hundred kilobytes."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from gan_runner.build import build
 from gan_runner.errors import UsageError
@@ -17,22 +16,14 @@ DATASETS = option_names("dataset")
 SMALL = {
     "huber": ["dataset.n=200", "dataset.p=5"],
     "mnist": ["train.batch_size=4"],
+    **{name: ["dataset.n=200"] for name in ("stacked_mnist", "stacked_fashion")},
     **{name: ["dataset.n=200"] for name in ("toy2d", "ring8", "grid25", "swissroll", "spiral", "circles", "gmm")},
 }
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with tiny valid files of every downloadable data set, and some pictures."""
-    place = tmp_path_factory.mktemp("data")
-    data_fixtures.make_idx(place, "MNIST")
-    data_fixtures.make_idx(place, "FashionMNIST")
-    data_fixtures.make_cifar10(place)
-    data_fixtures.make_celeba(place, n=9)
-    (place / "pictures").mkdir()
-    for i in range(8):
-        Image.new("RGB", (40 + i, 50), (20 * i, 90, 120)).save(place / f"pictures/{i}.png")
-    return place
+    return data_fixtures.make_everything(tmp_path_factory.mktemp("data"))
 
 
 def verdict(root: Path, dataset: str, model: str, loss: str) -> str:

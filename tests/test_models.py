@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gan_runner.datasets.spec import Spec
-from gan_runner.models import dcgan, dcgan_tf, infogan, maxout, mlp, resnet
+from gan_runner.models import dcgan, dcgan_tf, infogan, maxout, mlp, resnet, wgan_gp
 from gan_runner.models.layers import MAP_NORMS, VECTOR_NORMS, Maxout, chain, map_norm, vector_norm
 
 TABLE, SERIES = Spec((5,), "table"), Spec((2, 12), "series")
@@ -41,6 +41,7 @@ SMALL: dict[Any, tuple[dict[str, Any], dict[str, Any]]] = {
     dcgan_tf: ({"latent": 3}, {}),
     infogan: ({"latent": 3}, {}),
     resnet: ({"latent": 3, "width": 1}, {"width": 1}),
+    wgan_gp: ({"latent": 3}, {}),
 }
 """Every family with small arguments of its generator and discriminator."""
 
@@ -54,6 +55,7 @@ MAKES = {
     dcgan_tf: SQUARES + [image(2, 20, 12)],
     infogan: SQUARES + [image(2, 20, 12)],
     resnet: POWERS,
+    wgan_gp: SQUARES + [image(2, 20, 12)],
 }
 
 
@@ -86,6 +88,7 @@ every_family = pytest.mark.parametrize("family", SMALL, ids=name)
         (dcgan, image(3, 64), 3_576_704, 2_765_568),
         (dcgan, image(1, 64), 3_574_656, 2_763_520),
         (dcgan_tf, image(1, 28), 2_305_472, 212_865),
+        (wgan_gp, image(1, 28), 1_554_177, 1_030_145),
         (resnet, image(3, 32), 4_276_739, 1_053_825),
         (resnet, image(3, 64), 12_220_675, 10_141_441),
     ],
@@ -220,6 +223,18 @@ def test_same_padding_gives_7_14_28() -> None:
     assert torch.equal(D.trunk[0](corner).nonzero()[0, 2:], torch.tensor([28, 28]))  # Keras pads 1 before, 2 after
 
 
+def test_wgan_gp_halves_28_to_4_as_tensorflow_pads_and_doubles_it_back() -> None:
+    G, D = wgan_gp.Generator(image(1, 28)), wgan_gp.Discriminator(image(1, 28))
+    for layer, before, after in zip(of(CONVOLUTIONS, G), (4, 7, 14), (7, 14, 28), strict=True):
+        assert layer(torch.zeros(1, layer.in_channels, before, before)).shape[2:] == (after, after)
+    assert [m.padding for m in of(nn.ZeroPad2d, D)] == [(1, 2, 1, 2), (1, 2, 1, 2), (2, 2, 2, 2)]
+    assert not of(nn.modules.batchnorm._NormBase, G) + of(nn.modules.batchnorm._NormBase, D)
+    z = G.noise(4)
+    assert torch.allclose((G(z) + 1) / 2, G.net(z).sigmoid(), atol=1e-6)
+    first = of(CONVOLUTIONS, D)[1].weight
+    assert first.std().item() == pytest.approx(math.sqrt(4 / (25 * (64 + 128))), rel=0.02)
+
+
 # -- priors ----------------------------------------------------------------------------------------
 
 
@@ -232,6 +247,7 @@ def test_same_padding_gives_7_14_28() -> None:
         (dcgan_tf, None, 1.0),
         (infogan, 1.0, 1 / 3),
         (resnet, None, 1.0),
+        (wgan_gp, None, 1.0),
     ],
     ids=name,
 )
@@ -448,7 +464,7 @@ def test_mlp_features_are_the_last_hidden_layer() -> None:
 
 JUDGES: list[tuple[Any, dict[str, Any]]] = [
     *[(family, {"norm": norm}) for family in (mlp, dcgan, infogan, resnet) for norm in ("layer", "none")],
-    *[(maxout, {}), (dcgan_tf, {}), (resnet, {"spectral_norm": True})],
+    *[(maxout, {}), (dcgan_tf, {}), (wgan_gp, {}), (resnet, {"spectral_norm": True})],
 ]
 every_judge = pytest.mark.parametrize(
     ("family", "options"), JUDGES, ids=lambda v: name(v) or "-".join(map(str, v.values()))

@@ -6,6 +6,7 @@ import ast
 import itertools
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageColor
@@ -89,6 +90,19 @@ def test_png_files_hold_the_picture_and_nothing_is_left_beside_them(tmp_path: Pa
         png.write(tmp_path / "a.png", picture)
     assert torch.equal(torch.tensor(list(Image.open(tmp_path / "a.png").getdata())).view(7, 5, 3).byte(), rgb)
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_a_film_shows_the_pictures_in_order_and_lingers_on_the_last(tmp_path: Path) -> None:
+    frames = [grid(torch.full((4, 1, 8, 8), 60 * k, dtype=torch.uint8)) for k in range(3)]
+    for k, frame in enumerate(frames):
+        png.write(tmp_path / f"{k}.png", frame)
+    png.animate([tmp_path / f"{k}.png" for k in range(3)], tmp_path / "a.gif", seconds=0.1)
+    with Image.open(tmp_path / "a.gif") as film:
+        assert film.n_frames == 3 and film.info["loop"] == 0
+        for k, frame in enumerate(frames):
+            film.seek(k)
+            assert film.info["duration"] == (500 if k == 2 else 100)
+            assert torch.equal(torch.from_numpy(np.array(film.convert("RGB"))), frame)
 
 
 # -- figures -------------------------------------------------------------------------------------

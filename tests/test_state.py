@@ -75,6 +75,28 @@ def test_every_parameter_moves(order: type[adversarial.Adversarial]) -> None:
         assert not torch.equal(value, before[name]), name
 
 
+def test_a_generator_that_repeats_looks_at_fresh_noise_each_time() -> None:
+    """n_critic discriminator steps, then three of the generator, all against the discriminator where it then stands."""
+    s, seen = state(optimizers.SGD(1e-2)), []
+
+    class Spy(payoffs.Wasserstein):
+        def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+            seen.append(("discriminator", fake.detach()))
+            return super().discriminator(real, fake)
+
+        def generator(self, real: Tensor, fake: Tensor) -> Tensor:
+            seen.append(("generator", fake.detach()))
+            return super().generator(real, fake)
+
+    game = adversarial.Repeating(Spy(), n_critic=2, n_generator=3)
+    game.step(s, torch.randn(8, 2), 2)
+    assert [who for who, _ in seen] == ["discriminator"] * 2 + ["generator"] * 3
+    scores = [scores for _, scores in seen]
+    assert all(len(x) == 4 for x in scores) and not torch.equal(scores[2], scores[3])
+    with pytest.raises(ValueError, match="n_generator=0"):
+        adversarial.Repeating(Spy(), n_generator=0)
+
+
 def test_n_critic_steps_see_fresh_data_each() -> None:
     s, seen = state(), []
     game = adversarial.Adversarial(payoffs.Wasserstein(), n_critic=5)
@@ -258,6 +280,8 @@ def test_rates_of_single_players() -> None:
         (schedules.Cosine(), [1, 0.5, 0]),
         (schedules.Cosine(end=0.5, images=50), [1, 0.5, 0.5]),
         (schedules.Steps(at=(0.5, 0.75), factor=0.1), [1, 0.1, 0.01]),
+        (schedules.Exponential(halflife=25), [1, 0.25, 0.0625]),
+        (schedules.Exponential(halflife=25, end=0.1), [1, 0.25, 0.1]),
     ],
 )
 def test_schedules(schedule: schedules.Schedule, values: list[float]) -> None:

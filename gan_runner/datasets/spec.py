@@ -80,3 +80,28 @@ class Source:
             return x
         trailing = (-1, *[1] * (x.dim() - 2))
         return x * self.scale.to(x.device).view(trailing) + self.offset.to(x.device).view(trailing)
+
+
+@dataclass(frozen=True)
+class Stacked(Source):
+    """Rows of which each joins three one-channel images, made from their numbers when they are taken.
+
+    Attributes:
+        single: the one-channel images, with their labels 0 to 9; `data` is theirs.
+        triples: (n, 3) which of them are the channels of each row.
+    """
+
+    single: Source = field(kw_only=True)
+    triples: Tensor = field(kw_only=True)
+
+    def __len__(self) -> int:
+        return len(self.triples)
+
+    def take(self, index: Tensor) -> Tensor:
+        """Rows `index` (n,) as float32 (n, 3, H, W) on the device, in [-1, 1]."""
+        chosen = self.triples[index.to(self.triples.device)]
+        return super().take(chosen.flatten()).unflatten(0, chosen.shape).squeeze(2)
+
+    def to(self, device: torch.device, limit: int = 4 << 30) -> Source:
+        moved = super().to(device, limit)
+        return replace(moved, single=replace(self.single, data=moved.data, device=device))

@@ -56,6 +56,25 @@ def gmm(modes: int = 10, n: int = 64_000, seed: int = 0) -> Source:
     return source("gmm", lambda rng, count: scattered(rng, count, modes), n, seed)
 
 
+def normal1d(n: int = 100_000, mean: float = 2.0, sd: float = 0.5, seed: int = 0) -> Source:
+    """Numbers from one Gaussian: the setting of Goodfellow et al. (2014), Figure 1.
+
+    Raises:
+        UsageError: an argument is out of range.
+    """
+    require(n > 0, "n", n, "choose a number above 0")
+    require(sd > 0, "sd", sd, "choose a number above 0")
+    require(seed >= 0, "seed", seed, "choose 0 or more")
+    data = torch.from_numpy(np.random.default_rng(seed).normal(mean, sd, (n, 1))).float()
+    return Source(
+        Spec((1,), "table", names=("x",)),
+        data,
+        name="normal1d",
+        digest=digest(data),
+        notes=(f"{n} simulated numbers, seed {seed}",),
+    )
+
+
 def source(name: str, draw: Callable[[np.random.Generator, int], Cloud], n: int, seed: int, scale: float = 1) -> Source:
     """The points of one shape as a `Source`."""
     require(n > 0, "n", n, "choose a number above 0")

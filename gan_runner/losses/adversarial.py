@@ -152,6 +152,28 @@ class Reusing(Adversarial):
         return logs | self.turn(s, "generator", self.generator_loss, real, fake)
 
 
+@dataclass(frozen=True)
+class Repeating(Adversarial):
+    """`n_generator` steps of the generator in each iteration, each on fresh noise (as Salimans et al. 2016 train).
+
+    Raises:
+        ValueError: `n_generator` or `n_critic` is below 1.
+    """
+
+    n_generator: int = 3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.n_generator < 1:
+            raise ValueError(f"n_generator={self.n_generator} is below 1")
+
+    def step(self, s: State, x: Tensor, key: int) -> Logs:
+        logs, real = super().step(s, x, key), x.chunk(key)[-1]
+        for _ in range(self.n_generator - 1):
+            logs |= self.turn(s, "generator", self.generator_loss, real, self.sample_with_graph(s, len(real)))
+        return logs
+
+
 class Simultaneous(Adversarial):
     """Both players look before either moves (the code of Goodfellow et al. 2014); one forward pass of the generator.
 

@@ -66,6 +66,10 @@ class Objective:
         """Scores (n,) of samples (n, *shape), higher for more real, by whoever judges here; None if nobody does."""
         return None
 
+    def reconstruct(self, s: State, x: Tensor) -> Tensor | None:
+        """Samples (n, *shape) made anew from the latents found for them; None if nobody finds latents here."""
+        return None
+
     def summary(self, pooled: Mapping[str, Tensor]) -> dict[str, float]:
         """What the pooled logs of an interval mean: "quantity" to number, computed at ticks only."""
         return {}

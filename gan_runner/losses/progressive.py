@@ -148,6 +148,9 @@ class Progressive(Objective):
     def generate(self, s: State, z: Tensor) -> Tensor:
         return self.game.generate(s, z)
 
+    def reconstruct(self, s: State, x: Tensor) -> Tensor | None:
+        return self.game.reconstruct(s, x)
+
     def judge(self, nets: Nets, x: Tensor) -> Tensor | None:
         return self.game.judge(nets, x)
 

@@ -113,5 +113,8 @@ class Veegan(Adversarial):
             loss = loss + part
         return loss, logs
 
+    def reconstruct(self, s: State, x: Tensor) -> Tensor:
+        return self.generate(s, s.nets["reconstructor"](x))
+
     def judge(self, nets: Nets, x: Tensor) -> Tensor:
         return nets["joint_discriminator"](x, nets["reconstructor"](x))

@@ -66,8 +66,9 @@ def unseen(draw: Draw, source: Source, n: int) -> tuple[Tensor, Tensor]:
 
 def scores(draw: Draw, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
     """Scores (m,) of both from the middle, where data and samples are equally likely; on the CPU in fp64."""
-    judged = (draw.judge(x).cpu().double() - draw.objective.middle for x in (real, fake))
-    return next(judged), next(judged)
+    judged, made = draw.judge(real), draw.judge(fake)
+    assert judged is not None and made is not None  # objectives with a `scale` have a judge
+    return judged.cpu().double() - draw.objective.middle, made.cpu().double() - draw.objective.middle
 
 
 def prove(real: Tensor, fake: Tensor) -> dict[str, float]:

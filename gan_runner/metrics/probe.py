@@ -17,11 +17,13 @@ class Findings:
     Attributes:
         scalars: name to number; logged as `eval/<name>`.
         pictures: name to uint8 RGB (height, width, 3); logged as `pictures/<name>` and written as PNG.
+        films: names of pictures whose whole history is to be a GIF when the run ends.
         stop: why the run is at its end, if it is; it is then completed at this step.
     """
 
     scalars: dict[str, float] = field(default_factory=dict)
     pictures: dict[str, Tensor] = field(default_factory=dict)
+    films: tuple[str, ...] = ()
     stop: str = ""
 
 
@@ -40,13 +42,17 @@ class Draw(Protocol):
         unless `live`. The first k of n samples come from the noise of a call for k."""
         ...
 
-    def judge(self, x: Tensor) -> Tensor:
-        """Scores, higher for more real, of samples (n, *shape) by the run's own discriminator in evaluation mode: (n,),
-        or (n / k,) where it judges packs of k. For objectives whose `scale` is known."""
-        ...
-
     def interpolate(self, rows: int, columns: int) -> Tensor | None:
         """(rows * columns, *shape): each row walks on the sphere between two latents; None where there is no latent."""
+        ...
+
+    def judge(self, x: Tensor) -> Tensor | None:
+        """Scores, higher for more real, of samples (n, *shape) by the run's discriminator in evaluation mode: (n,), or
+        (n / k,) where it judges packs of k; None if nobody judges."""
+        ...
+
+    def reconstruct(self, x: Tensor) -> Tensor | None:
+        """Samples (n, *shape) as they come back from their latents; None where the method finds none."""
         ...
 
 

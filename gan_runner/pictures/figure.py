@@ -9,10 +9,14 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
 REAL, FAKE, INK, RULE = "#8c929b", "#e8590c", "#343a40", "#adb5bd"
 """Colours of real and of generated data, of words, and of axes."""
+
+LOWS, HIGHS = "#4c6ef5", "#f59f00"
+"""Colours of low and of high scores: neither is that of data."""
 
 DPI = 100
 LEFT, RIGHT, TOP, BOTTOM = 56, 14, 28, 40
@@ -51,6 +55,13 @@ def legend(ax: Axes) -> None:
         **{"loc": "lower right", "bbox_to_anchor": (1.01, 0.98), "ncols": 3, "columnspacing": 1, "handletextpad": 0.4},
         **{"fontsize": 8, "labelcolor": INK, "frameon": False, "handlelength": 1, "markerscale": 2, "borderpad": 0.2},
     )
+
+
+def shades(*colours: str) -> Colormap:
+    """A scale from the first colour to the last."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("shades", colours)
 
 
 def render(figure: Figure) -> Tensor:

@@ -1,9 +1,10 @@
-"""PNG files, written fast and whole."""
+"""PNG files, written fast and whole, and films of them."""
 
 from __future__ import annotations
 
 import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from torch import Tensor
@@ -26,4 +27,19 @@ def write(path: str | Path, rgb: Tensor) -> None:
     """
     unfinished = Path(path).with_suffix(".tmp")
     unfinished.write_bytes(encode(rgb))
+    os.replace(unfinished, path)
+
+
+def animate(frames: Sequence[Path], path: Path, seconds: float = 0.2) -> None:
+    """Write pictures of one size as an endless GIF, each shown for `seconds` and the last one five times as long.
+
+    Raises:
+        OSError: a picture cannot be read, or the film cannot be written.
+    """
+    from PIL import Image
+
+    images = [Image.open(frame).convert("RGB").quantize() for frame in frames]
+    times = [round(1000 * seconds)] * (len(images) - 1) + [round(5000 * seconds)]
+    unfinished = path.with_suffix(".tmp")
+    images[0].save(unfinished, "gif", save_all=True, append_images=images[1:], duration=times, loop=0)
     os.replace(unfinished, path)
