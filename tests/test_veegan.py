@@ -130,3 +130,11 @@ def test_refusals() -> None:
         Veegan(LogRatio(), penalties={"p": GradientNorm()})
     with pytest.raises(ValueError, match="sd=0"):
         Reconstructor(PLANE, latent=2, sd=0.0)
+
+
+def test_samples_are_judged_without_noise() -> None:
+    """The score of a point is that of the pair with its likeliest latent: the same however often it is asked."""
+    nets, x = state().nets, torch.randn(7, 2)
+    mean, _ = nets["reconstructor"].density(x)  # type: ignore[operator]
+    judged = [Veegan(LogRatio()).judge(nets, x) for _ in range(2)]
+    assert all(torch.equal(scores, nets["joint_discriminator"](x, mean)) for scores in judged)

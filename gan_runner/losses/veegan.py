@@ -22,6 +22,10 @@ class Reconstructor(Protocol):
         """Latents (n, latent) drawn for samples (n, *shape)."""
         ...
 
+    def density(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of p(z | x), each (n, latent)."""
+        ...
+
     def log_likelihood(self, z: Tensor, x: Tensor) -> Tensor:
         """log p(z | x) (n,) up to a constant."""
         ...
@@ -117,4 +121,5 @@ class Veegan(Adversarial):
         return self.generate(s, s.nets["reconstructor"](x))
 
     def judge(self, nets: Nets, x: Tensor) -> Tensor:
-        return nets["joint_discriminator"](x, nets["reconstructor"](x))
+        likeliest, _ = cast(Reconstructor, nets["reconstructor"]).density(x)
+        return nets["joint_discriminator"](x, likeliest)
