@@ -144,7 +144,8 @@ def as_fault(error: Exception, args: Sequence[str]) -> Exception:
         return UsageError(f"{said} is not an option", closest_option(key(said), "null", args), id="F60")
     if found := re.search(r"Value '(.*?)'.*? of type '\w+' could not be converted to (\w+).*?full_key: ([\w.]+)", text):
         value, wanted, name = found.groups()
-        return UsageError(f"{name}={value} is not of type {wanted.lower()}", "correct its value", id="F61")
+        fix = f"write {name}={value[:-2]}" if wanted == "Integer" and value.endswith(".0") else "correct its value"
+        return UsageError(f"{name}={value} is not of type {wanted.lower()}", fix, id="F61")
     if found := re.search(r"Ambiguous value for argument '([^'=]+)=([^']*)'", text):
         return several(*found.groups())
     if type(error).__name__ == "OverrideParseException":
@@ -177,7 +178,7 @@ def meant(name: str, args: Sequence[str]) -> str:
         group = name.rpartition("/")[0]
         return f"it goes with {' or '.join(f'{group}={owner}' for owner in owners)}"
     keys = [*GROUPS, *all_keys(args)]
-    near = difflib.get_close_matches(name, keys, 1, 0.6)
+    near = [k for k in keys if k.startswith(name)] or difflib.get_close_matches(name, keys, 1, 0.6)
     last = name.split(".")[-1]
     by_last = [
         k for k in keys if k.split(".")[-1] in difflib.get_close_matches(last, [k.split(".")[-1] for k in keys], 1, 0.6)

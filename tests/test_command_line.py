@@ -13,6 +13,7 @@ from tests.conftest import ROOT
 BAD = [
     ("lrr=0.2", 2, ["lrr", "did you mean"]),
     ("optimizer.lrr=0.2", 2, ["optimizer.lrr", "optimizer.lr"]),
+    ("optimizer.disc.lr=1", 2, ["optimizer.disc", "did you mean 'optimizer.discriminator'"]),
     ("optimizer.discriminator.lrr=1", 2, ["optimizer.discriminator.lrr", "lr"]),
     ("loss.gp_wieght=3", 2, ["loss.gp_wieght"]),
     ("loss=wgan_pg", 2, ["wgan_pg", "wgan_gp"]),
@@ -28,6 +29,7 @@ BAD = [
     ("seed=1.5", 2, ["seed"]),
     ("train.steps=0", 2, ["train.steps=0", "above 0"]),
     ("train.steps=many", 2, ["train.steps=many"]),
+    ("train.steps=1e3", 2, ["train.steps", "write train.steps=1000"]),
     ("train.epochs=-3", 2, ["train.epochs=-3"]),
     ("train.epochs=nan", 2, ["train.epochs=nan"]),
     ("train.steps=5 train.epochs=2", 2, ["train.steps", "train.epochs", "exactly one"]),

@@ -130,7 +130,7 @@ def train(source: Source, recipe: Classifier) -> bytes:
         net = Net(source.spec.shape, source.spec.classes).to(source.device, memory_format=torch.channels_last)  # type: ignore
         descend(net, source, order, recipe)
     accuracy = score(net.eval(), test, unseen)
-    print(f"{accuracy:.1%} right on unseen images, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+    print(f" {accuracy:.1%} right on unseen images, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     file = io.BytesIO()
     torch.save({"net": {k: v.cpu().contiguous() for k, v in net.state_dict().items()}, "accuracy": accuracy}, file)
     return file.getvalue()
@@ -143,7 +143,9 @@ def descend(net: Net, source: Source, order: Tensor, recipe: Classifier) -> None
     optimizer = torch.optim.Adam(net.parameters(), fused=True)
     cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.rate, recipe.steps)
     stream = (torch.randperm(len(order)) for _ in range(1 + recipe.steps * recipe.batch // len(order)))
-    for index in order[torch.cat(list(stream))].split(recipe.batch)[: recipe.steps]:
+    for step, index in enumerate(order[torch.cat(list(stream))].split(recipe.batch)[: recipe.steps]):
+        if step % max(1, recipe.steps // 10) == 0:
+            print(".", end="", file=sys.stderr, flush=True)
         optimizer.zero_grad()
         F.cross_entropy(net(source.take(index)), labels[index.to(labels.device)]).backward()
         optimizer.step()
