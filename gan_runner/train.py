@@ -141,15 +141,25 @@ def first_words(run: Run, place: Path) -> str:
 
 def last_words(place: Path, metrics: Mapping[str, float]) -> list[str]:
     """What a user wants to know at the end: the numbers, the picture, where everything is, how to look at it."""
-    numbers = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
     pictures = [place / "pictures" / f"{name}.png" for name in ("samples", "scatter", "paths", "marginals")]
     shown = [f"samples:      {p}" for p in pictures if p.exists()][:1]
     return [
-        *([f"metrics:      {numbers}"] if numbers else []),
+        *scores(metrics),
         *shown,
         f"run folder:   {place}",
         f"look at it:   {Path(sys.executable).parent / 'tensorboard'} --logdir {place}",
     ]
+
+
+def scores(metrics: Mapping[str, float]) -> list[str]:
+    """A line a metric, and beside it what real rows score in place of samples; docs/metrics.md explains the names."""
+    names = [name for name in metrics if not name.endswith("_floor")]
+    width = max(map(len, names), default=0)
+    lines = [f"{'metric':<{width}}  {'samples':<10}  real rows"] if names else []
+    for name in names:
+        floor = metrics.get(f"{name}_floor")
+        lines.append(f"{name:<{width}}  {metrics[name]:<10.4g}  {'' if floor is None else f'{floor:.4g}'}".rstrip())
+    return lines
 
 
 # -- the run folder --------------------------------------------------------------------------------

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from gan_runner.build import build
+from gan_runner.draw import Draw
 from tests import data_fixtures
-from tests.conftest import ROOT
+from tests.conftest import ROOT, compose
 
 README = (ROOT / "README.md").read_text()
 RECIPES = README.split("## Five recipes")[1].split("```")[1].strip().splitlines()
@@ -34,7 +36,7 @@ def test_recipes(recipe: str, cli, tmp_path: Path, cache: Path) -> None:
         Image.new("RGB", (90 + i, 70), (40 * i, 80, 160)).save(tmp_path / f"my_pictures/{i}.jpg")
     words = [word for word in shlex.split(recipe)[3:] if not word.startswith("train.epochs=")]
     name = next((word.partition("=")[2] for word in words if word.startswith("dataset=")), "digits")
-    done = cli(*words, *SHORT.get(name, []), "train.steps=2", "probes=none", f"data_dir={tmp_path}")
+    done = cli(*words, *SHORT.get(name, []), "train.steps=2", "probes=none", f"data_dir={tmp_path}", timeout=600)
     assert done.returncode == 0, done.stderr
     if "-m" in words:
         board = (tmp_path / "outputs/sweeps/losses/leaderboard.csv").read_text()
@@ -55,3 +57,15 @@ def test_every_setting_in_the_tables_exists() -> None:
 def test_pictures_are_there() -> None:
     for picture in re.findall(r"!\[.*?\]\((.*?)\)", README):
         assert (ROOT / picture).is_file(), picture
+
+
+@pytest.mark.parametrize("data", ["digits", "ring8", "huber", "stocks"])
+def test_every_metric_is_explained(data: str) -> None:
+    """What a run prints at its end stands in docs/metrics.md."""
+    small = {"ring8": ["dataset.n=500"], "huber": ["dataset.n=500"]}.get(data, [])
+    run = build(compose(f"dataset={data}", *small))
+    draw = Draw(run.objective, run.state, run.source.device)
+    names = {name for probe in run.probes.values() for name in probe(draw, run.source).scalars}
+    explained = set(re.findall(r"`(\w+)`", (ROOT / "docs/metrics.md").read_text()))
+    rivals = {"location_error_mean", "location_error_median"}
+    assert names and {name.removesuffix("_floor") for name in names} - rivals <= explained

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 import torch
 
+from gan_runner.train import scores
 from tests.conftest import ROOT
 
 TOY = ("dataset=ring8", "dataset.n=2000", "train.batch_size=32", "probes=none", "train.log_every=5")
@@ -223,6 +224,16 @@ def chaos(kills: int, tmp_path: Path, cache: Path) -> None:
 
 def test_killed_runs_end_in_the_same_bits(tmp_path: Path, cache: Path) -> None:
     chaos(3, tmp_path, cache)
+
+
+def test_scores_stand_beside_their_floors() -> None:
+    lines = scores({"kid": -0.00012345, "neighbour_ratio": 1.25, "kid_floor": 0.001})
+    assert lines == [
+        "metric           samples     real rows",
+        "kid              -0.0001234  0.001",
+        "neighbour_ratio  1.25",
+    ]
+    assert scores({}) == []
 
 
 @pytest.mark.slow
