@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
+RULES := gan_runner.losses.reweighting.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-gpu bench table-modes lint clean tensorboard
+.PHONY: help setup demo test test-slow test-gpu bench table-modes table-adagan lint clean tensorboard
 
 help: ## what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -34,6 +35,11 @@ bench: setup ## speed as ratios, alternating in one process
 
 table-modes: setup ## docs/modes.md: which loss finds all modes (about half an hour)
 	$(BIN)/python scripts/table_modes.py
+
+table-adagan: setup ## docs/adagan.md: 60 runs of AdaGAN's toy, half an hour on one core
+	$(BIN)/python -m gan_runner -m experiment=adagan_gmm '~probes.rounds' seed=0,1,2,3,4 \
+		loss.weights._target_=$(RULES)TheoryStar,$(RULES)Uniform dataset.modes=1,2,3,5,7,10 train.threads=1 sweep=adagan
+	$(BIN)/python scripts/table_adagan.py outputs/sweeps/adagan/*/ --out docs/adagan.md
 
 lint: setup ## ruff and pyright
 	$(BIN)/ruff check .

@@ -61,9 +61,13 @@ def fit(run: Run, recorder: Recorder, stop: Stop) -> None:
         reseed(run.seed, clock.step, run.source.device)
         for player in state.players.values():
             player.set_rate(clock.seen, run.images)
+        weights = run.objective.weigh(state, run.source)
         key = run.objective.prepare(state)
         rows = run.batch * run.objective.batches(clock)
-        index = draws.rows(len(run.source), clock.seen, rows, run.seed)
+        if weights is None:
+            index = draws.rows(len(run.source), clock.seen, rows, run.seed)
+        else:
+            index = draws.weighted(weights, rows, run.seed, clock.seen)
         logs = run.program(run.source.take(index), key)
         state.tick(rows, run.batch, run.halflife)
         recorder.step(logs)

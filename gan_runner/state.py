@@ -84,10 +84,13 @@ class Player:
 
     def forget(self) -> None:
         """Set the optimizer's moments and counters to 0, in place."""
-        for slots in self.optimizer.state.values():
-            for memory in slots.values():
-                if isinstance(memory, Tensor):
-                    memory.zero_()
+        for memory in self.moments:
+            memory.zero_()
+
+    @property
+    def moments(self) -> list[Tensor]:
+        """All that the optimizer remembers, counters included."""
+        return [t for slots in self.optimizer.state.values() for t in slots.values() if isinstance(t, Tensor)]
 
     @property
     def rate(self) -> float:

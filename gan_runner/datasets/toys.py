@@ -50,10 +50,15 @@ def toy2d(shape: str = "ring8", n: int = 100_000, seed: int = 0, scale: float = 
     return source(shape, SHAPES[shape], n, seed, scale)
 
 
-def gmm(modes: int = 10, n: int = 64_000, seed: int = 0) -> Source:
-    """AdaGAN's mixture of `modes` Gaussians (Tolstikhin et al. 2017, Table 1); arguments otherwise like `toy2d`."""
+def gmm(modes: int = 10, n: int = 64_000, seed: int = 0, places: int = 0) -> Source:
+    """AdaGAN's mixture of `modes` Gaussians (Tolstikhin et al. 2017, Table 1); arguments otherwise like `toy2d`.
+
+    Args:
+        places: decides the centres and nothing else.
+    """
     require(modes > 0, "modes", modes, "choose a number above 0")
-    return source("gmm", lambda rng, count: scattered(rng, count, modes), n, seed)
+    require(places >= 0, "places", places, "choose 0 or more")
+    return source("gmm", lambda rng, count: scattered(rng, count, modes, places), n, seed)
 
 
 def normal1d(n: int = 100_000, mean: float = 2.0, sd: float = 0.5, seed: int = 0) -> Source:
@@ -120,10 +125,10 @@ def grid25(rng: np.random.Generator, n: int) -> Cloud:
     return mixture(rng, n, np.stack(np.meshgrid(side, side), -1).reshape(-1, 2), sd=0.05, reach=4)
 
 
-def scattered(rng: np.random.Generator, n: int, modes: int = 10) -> Cloud:
+def scattered(rng: np.random.Generator, n: int, modes: int = 10, places: int = 0) -> Cloud:
     """Modes uniform on the square of side 30, closer to each other the more there are (AdaGAN)."""
     factor = {1: 3, 2: 3, 3: 8, 4: 20, 5: 10}.get(modes, 3 * modes**2)
-    centres = np.random.default_rng(0).uniform(-15, 15, (modes, 2))
+    centres = np.random.default_rng(places).uniform(-15, 15, (modes, 2))
     return mixture(rng, n, centres, sd=(15 / factor) ** 0.5, reach=15)
 
 

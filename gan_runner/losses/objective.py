@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
 from typing import ClassVar, Protocol, cast
 
 import torch
 from torch import Tensor
 
+from gan_runner.datasets.spec import Source
 from gan_runner.state import Clock, Logs, Nets, State
 
 
@@ -54,6 +56,13 @@ class Objective:
     def setup(self, s: State, rows: int) -> None:
         """Make the memory the method needs, once, at its full size."""
 
+    def weigh(self, s: State, source: Source) -> Tensor | None:
+        """On the host, before `prepare`: how likely the step is to draw each real row (rows,), after a look at them.
+
+        None, as nearly always, gives every row once an epoch.
+        """
+        return None
+
     def prepare(self, s: State) -> Hashable:
         """On the host, before each step: write schedules into tensors; return what selects the program."""
         return None
@@ -86,3 +95,58 @@ class Objective:
     def sample(self, s: State, n: int) -> Tensor:
         """(n, *shape) samples in the scale of training."""
         return self.generate(s, self.latent(s, n))
+
+
+@dataclass(frozen=True)
+class Around(Objective):
+    """A game under further rules: whatever these do not change is the game's own.
+
+    Attributes:
+        game: what is played.
+    """
+
+    game: Objective
+
+    @property
+    def players(self) -> Mapping[str, tuple[str, ...]]:  # type: ignore[override]
+        return self.game.players
+
+    @property
+    def averaged(self) -> tuple[str, ...]:  # type: ignore[override]
+        return self.game.averaged
+
+    @property
+    def per_sample(self) -> bool:
+        return self.game.per_sample
+
+    @property
+    def scale(self) -> str:
+        return self.game.scale
+
+    @property
+    def middle(self) -> float:
+        return self.game.middle
+
+    def batches(self, clock: Clock) -> int:
+        return self.game.batches(clock)
+
+    def setup(self, s: State, rows: int) -> None:
+        self.game.setup(s, rows)
+
+    def weigh(self, s: State, source: Source) -> Tensor | None:
+        return self.game.weigh(s, source)
+
+    def judge(self, nets: Nets, x: Tensor) -> Tensor | None:
+        return self.game.judge(nets, x)
+
+    def reconstruct(self, s: State, x: Tensor) -> Tensor | None:
+        return self.game.reconstruct(s, x)
+
+    def summary(self, pooled: Mapping[str, Tensor]) -> dict[str, float]:
+        return self.game.summary(pooled)
+
+    def latent(self, s: State, n: int) -> Tensor:
+        return self.game.latent(s, n)
+
+    def generate(self, s: State, z: Tensor) -> Tensor:
+        return self.game.generate(s, z)

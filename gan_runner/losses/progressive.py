@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gan_runner.errors import UsageError
-from gan_runner.losses.objective import Objective
-from gan_runner.state import Clock, Logs, Nets, State
+from gan_runner.losses.objective import Around
+from gan_runner.state import Clock, Logs, State
 
 
 @runtime_checkable
@@ -30,7 +30,7 @@ class Grows(Protocol):
 
 
 @dataclass(frozen=True)
-class Progressive(Objective):
+class Progressive(Around):
     """Trains at 4 x 4 pixels, then at 8 x 8, and so on; each new resolution fades in (Karras et al. 2018, section 2).
 
     The level of detail falls linearly by 1 in each fade. Real images are faded like generated ones: the resolution
@@ -47,7 +47,6 @@ class Progressive(Objective):
         ValueError: `stable` or a multiple is below 1, or `fade` negative.
     """
 
-    game: Objective
     stable: int = 600_000
     fade: int = 600_000
     multiples: Sequence[int] = ()
@@ -59,26 +58,6 @@ class Progressive(Objective):
             raise ValueError(f"fade={self.fade} is negative: give the images for which a resolution fades in")
         if any(times < 1 for times in self.multiples):
             raise ValueError(f"multiples={list(self.multiples)} must all be 1 or more")
-
-    @property
-    def players(self) -> Mapping[str, tuple[str, ...]]:  # type: ignore[override]
-        return self.game.players
-
-    @property
-    def averaged(self) -> tuple[str, ...]:  # type: ignore[override]
-        return self.game.averaged
-
-    @property
-    def per_sample(self) -> bool:
-        return self.game.per_sample
-
-    @property
-    def scale(self) -> str:
-        return self.game.scale
-
-    @property
-    def middle(self) -> float:
-        return self.game.middle
 
     # -- time --------------------------------------------------------------------------------------
 
@@ -138,21 +117,6 @@ class Progressive(Objective):
             return self.game.step(s, x, inner)
         x = at_detail(x, s.memory["lod"], level)
         return self.game.step(s, x, inner) | {"growth/lod": s.memory["lod"].float()}
-
-    def summary(self, pooled: Mapping[str, Tensor]) -> dict[str, float]:
-        return self.game.summary(pooled)
-
-    def latent(self, s: State, n: int) -> Tensor:
-        return self.game.latent(s, n)
-
-    def generate(self, s: State, z: Tensor) -> Tensor:
-        return self.game.generate(s, z)
-
-    def reconstruct(self, s: State, x: Tensor) -> Tensor | None:
-        return self.game.reconstruct(s, x)
-
-    def judge(self, nets: Nets, x: Tensor) -> Tensor | None:
-        return self.game.judge(nets, x)
 
 
 def growing(s: State) -> list[Grows]:
