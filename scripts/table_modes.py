@@ -87,6 +87,13 @@ def results(sweeps: Sequence[Path]) -> Any:
     return pd.DataFrame(found)
 
 
+def mean_and_sd(cell: Any) -> str:
+    known = cell.dropna()
+    return (
+        f"{known.mean():.3g} ± {known.std():.2g}" if len(known) > 1 else "-" if known.empty else f"{known.mean():.3g}"
+    )
+
+
 def page(frame: Any, seeds: int, images: int) -> str:
     """The page of `docs/modes.md` for `results`."""
     frame = frame.assign(high_quality=100 * frame.high_quality, high_quality_floor=100 * frame.high_quality_floor)
@@ -96,7 +103,7 @@ def page(frame: Any, seeds: int, images: int) -> str:
     lines = [["", *heads], ["---"] * (len(heads) + 1)]
     for row in [row for row in ROWS.values() if row in set(frame.row)]:
         cells = [groups.get_group((row, data))[metric] for data in MIXTURES for metric in METRICS]
-        lines.append([row, *(f"{cell.mean():.3g} ± {cell.std():.2g}" for cell in cells)])
+        lines.append([row, *map(mean_and_sd, cells)])
     real = (floors.loc[data, f"{metric}_floor"] for data in MIXTURES for metric in METRICS)
     lines.append(["real rows", *(f"{value:.3g}" for value in real)])
     return PAGE.format(seeds=seeds, images=images, table="\n".join(f"| {' | '.join(line)} |" for line in lines))

@@ -35,7 +35,7 @@ def test_page(tmp_path: Path) -> None:
     (line,) = [line for line in page.splitlines() if line.startswith("| r3gan")]
     cells = [cell.strip().split(" ± ")[0] for cell in line.strip("|").split("|")]
     assert cells == ["r3gan", "8", "25", "0", "24.5", "50", "0.1"], "shares in per cent; no NaN in means"
-    assert "24.5 ± 0.71" in line and "1,000 rows" in page and "2 seeds" in page
+    assert "24.5 ± 0.71" in line and " nan" not in line and "1,000 rows" in page and "2 seeds" in page
 
 
 def test_rows_are_experiments() -> None:
