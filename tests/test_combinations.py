@@ -20,6 +20,13 @@ SMALL = {
     **{name: ["dataset.n=200"] for name in ("toy2d", "ring8", "grid25", "swissroll", "spiral", "circles", "gmm")},
 }
 
+NARROW = {  # what fits together does not depend on widths
+    **{name: ["model.width=8"] for name in ("dcgan", "dcgan_half", "dcgan_packed", "resnet", "veegan_dcgan", "vgrow")},
+    "growing": ["model.features=16", "model.base=128"],
+    "improved": ["model.generator.width=32", "model.discriminator.width=8"],
+    "r3gan": ["model.width=32"],
+}
+
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -30,7 +37,7 @@ def verdict(root: Path, dataset: str, model: str, loss: str) -> str:
     """ "trains" or the refusal."""
     where = [f"data_dir={root}", *([f"dataset.path={root}/pictures"] if dataset == "folder" else [])]
     # the probes suit the dataset by construction; what is judged here are dataset, model and loss
-    sizes = [*SMALL.get(dataset, []), "train.batch_size=4", "probes=none", "train.steps=2"]
+    sizes = [*SMALL.get(dataset, []), *NARROW.get(model, []), "train.batch_size=4", "probes=none", "train.steps=2"]
     sizes += ["loss.warmup.updates=6"] if loss == "wgan_warmup" else []
     try:
         run = build(compose(f"dataset={dataset}", f"model={model}", f"loss={loss}", *where, *sizes))
