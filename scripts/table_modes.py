@@ -49,7 +49,7 @@ where there are none (Srivastava et al. 2017). The last row is that of as many r
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3, help="1, 2, ..., so many (%(default)s)")
-    parser.add_argument("--images", type=int, default=1_536_000, help="rows of real data a run (%(default)s)")
+    parser.add_argument("--images", type=int, default=1_280_000, help="rows of real data a run (%(default)s)")
     parser.add_argument("--out", type=Path, default=ROOT / "docs/modes.md", help="the page (%(default)s)")
     args = parser.parse_args()
     sweeps = [subprocess.Popen(command(data, args.seeds, args.images), env=one_thread()) for data in MIXTURES]
