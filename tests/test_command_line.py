@@ -29,7 +29,7 @@ BAD = [
     ("seed=1.5", 2, ["seed"]),
     ("train.steps=0", 2, ["train.steps=0", "above 0"]),
     ("train.steps=many", 2, ["train.steps=many"]),
-    ("train.steps=1e3", 2, ["train.steps", "write train.steps=1000"]),
+    ("train.steps=1e3", 2, ["train.steps", "write train.steps=1000\n"]),
     ("train.epochs=-3", 2, ["train.epochs=-3"]),
     ("train.epochs=nan", 2, ["train.epochs=nan"]),
     ("train.steps=5 train.epochs=2", 2, ["train.steps", "train.epochs", "exactly one"]),
