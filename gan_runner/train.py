@@ -280,7 +280,6 @@ def write_papers(place: Path, cfg: Mapping[str, Any], overrides: list[str], run:
             "machine": platform.machine(),
             "device": str(source.device),
             "threads": torch.get_num_threads(),
-            "huge_pages": os.environ.get("THP_MEM_ALLOC_ENABLE", "0"),
             **{k: cfg["train"][k] for k in ("precision", "program", "channels_last", "matmul", "deterministic")},
             "parameters": {role: sum(p.numel() for p in net.parameters()) for role, net in run.state.nets.items()},
             "data": {"name": source.name, "rows": len(source), "digest": source.digest, "notes": list(source.notes)},

@@ -18,9 +18,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import cast
 
-if "--side" not in sys.argv:
-    os.environ["THP_MEM_ALLOC_ENABLE"] = "1"  # as the command does
-
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -274,13 +271,11 @@ SIDES: dict[str, Callable[[], Callable[[int], None]]] = {
 
 
 class Side:
-    """A loop in a process of its own, for only our command asks for huge pages, and a process has them or not."""
+    """A loop in a process of its own, so that neither finds memory as the other left it."""
 
     def __init__(self, name: str):
-        huge_pages = "0" if name.startswith("tutorial") else "1"
         self.process = subprocess.Popen(
             [sys.executable, __file__, "--side", name],
-            env={**os.environ, "THP_MEM_ALLOC_ENABLE": huge_pages},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
