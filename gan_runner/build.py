@@ -1,47 +1,26 @@
-"""From configuration to objects: the only place that imports what YAML names, behind an allow-list."""
+"""From configuration to a run: data, networks, objective, optimizers, probes, and how long to train."""
 
 from __future__ import annotations
 
-import difflib
-import importlib
-import inspect
-import math
 import os
-import re
-import types
-import typing
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields, is_dataclass
 from typing import Any, cast
 
 import torch
 from torch import nn
 
 from gan_runner import program
+from gan_runner.construct import construct
 from gan_runner.datasets.spec import Source, Spec
 from gan_runner.datasets.split import split
-from gan_runner.errors import DataError, Unavailable, Unsafe, UsageError
+from gan_runner.errors import DataError, Unavailable, UsageError
 from gan_runner.loop import Run
 from gan_runner.losses.objective import Generator, Objective
 from gan_runner.metrics.probe import Probe
-from gan_runner.metrics.stopping import CHECKS, Rule
+from gan_runner.metrics.stopping import CHECKS, suit
 from gan_runner.models.packing import pack_of
 from gan_runner.state import Clock, State
-
-ROOMS: dict[str, tuple[str, ...]] = {
-    "dataset": ("gan_runner.datasets",),
-    "model": ("gan_runner.models", "torch.nn"),
-    "loss": ("gan_runner.losses",),
-    "optimizer": ("gan_runner.optimizers", "torch.optim"),
-    "schedule": ("gan_runner.schedules",),
-    "probes": ("gan_runner.metrics", "gan_runner.pictures"),
-    "stop": ("gan_runner.metrics",),
-}
-"""Config group -> the modules whose classes its YAML may name; `trust=[...]` adds the user's own."""
-
-FEWEST = 24
-"""Held-out rows without which no rule can end a run."""
 
 
 def build(cfg: Mapping[str, Any]) -> Run:
@@ -69,7 +48,8 @@ def build(cfg: Mapping[str, Any]) -> Run:
     objective, state, layout = assemble(cfg, source.spec, device, trust)
     objective.setup(state, len(source))
     if cfg["stop"] is not None:
-        probes["stop"] = rule = build_rule(cfg["stop"], objective, source, trust)
+        probes["stop"] = rule = construct(cfg["stop"], "stop", trust)
+        suit(rule, objective.scale, source)
         state.memory[CHECKS] = rule.memory(device)
     steps, images = plan(train, objective, len(source))
     return Run(
@@ -151,6 +131,12 @@ def configure_torch(train: Mapping[str, Any]) -> None:
         )
 
 
+def with_players(node: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of single players, which stand beside the common ones in YAML, under one key."""
+    players = {k: v for k, v in node.items() if isinstance(v, Mapping)}
+    return {k: v for k, v in node.items() if k not in players} | {"players": players}
+
+
 # -- networks ------------------------------------------------------------------------------------
 
 
@@ -230,139 +216,3 @@ def build_probes(node: Mapping[str, Any], spec: Spec, trust: Sequence[str]) -> t
                 id="F59",
             )
     return probes, node.get("track")
-
-
-def build_rule(node: Mapping[str, Any], objective: Objective, source: Source, trust: Sequence[str]) -> Rule:
-    """The rule that may end the run; it must understand the data and the scores, and have unseen rows to look at."""
-    rule: Rule = construct(node, "stop", trust)
-    what = f"the rule stop={type(rule).__name__.lower()}"
-    if source.spec.kind not in rule.kinds:
-        raise UsageError(f"{what} does not understand {source.spec.kind} data", "set stop=none", id="F59")
-    if rule.scale != objective.scale:
-        found = f"are {objective.scale}s" if objective.scale else "are neither logits nor distances"
-        fitting = {"logit": "half", "distance": "plateau"}.get(objective.scale, "none")
-        what = f"{what} reads {rule.scale}s; the scores of this loss {found}"
-        raise UsageError(what, f"set stop={fitting}", id="F59")
-    if (few := len(source.held_out or ())) < FEWEST:
-        raise UsageError(
-            f"{what} judges by {FEWEST} or more rows that training never sees; dataset {source.name} keeps {few} back",
-            f"set train.held_out={max(0.1, math.ceil(100 * FEWEST / (len(source) + few)) / 100):g}",
-            id="F59",
-        )
-    return rule
-
-
-# -- construction --------------------------------------------------------------------------------
-
-
-def with_players(node: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of single players, which stand beside the common ones in YAML, under one key."""
-    players = {k: v for k, v in node.items() if isinstance(v, Mapping)}
-    return {k: v for k, v in node.items() if k not in players} | {"players": players}
-
-
-def construct(node: Any, group: str, trust: Sequence[str] = (), *args: Any, path: str | None = None) -> Any:
-    """The object that a YAML node describes: `_target_` is called with `args` and the other keys.
-
-    Raises:
-        Unsafe: the target is outside the group's room and `trust`.
-        UsageError: no such class, an unknown or missing argument, a wrong type, or a value that it refuses.
-    """
-    path = path or group
-    if isinstance(node, Mapping):
-        made = {k: construct(v, group, trust, path=f"{path}.{k}") for k, v in node.items() if k != "_target_"}
-        if "_target_" not in node:
-            return made
-        target = resolve(str(node["_target_"]), group.split(".")[0], path, trust)
-        check_arguments(target, made, path, len(args))
-        try:
-            return target(*args, **made)
-        except (ValueError, TypeError) as error:
-            raise refused(path, error, target) from error
-    if isinstance(node, (list, tuple)):
-        return [construct(v, group, trust, path=f"{path}.{i}") for i, v in enumerate(node)]
-    return node
-
-
-def refused(path: str, error: Exception, target: Any) -> UsageError:
-    """A constructor's complaint as a fault; one that begins with "argument=value" is about that key."""
-    text = str(error)
-    if re.match(r"[\w.]+=", text):
-        return UsageError(f"{path}.{text}", "correct its value", id="F61")
-    return UsageError(f"{path}: {text}", f"see {target.__module__}.{target.__qualname__}", id="F59")
-
-
-def resolve(name: str, group: str, path: str, trust: Sequence[str]) -> Any:
-    """The class or function called `name`, if the group may use it: checked before import and on what was found."""
-    rooms = (*ROOMS[group], *trust)
-
-    def inside(module: str) -> bool:
-        return any(module == room or module.startswith(room + ".") for room in rooms)
-
-    module_name, _, attribute = name.rpartition(".")
-    refusal = Unsafe(
-        f"{path}._target_={name} is outside {', '.join(rooms)}",
-        f"name a class of {ROOMS[group][0]}, or add 'trust=[{module_name or name}]' if the code is yours",
-        id="F64",
-    )
-    if not inside(module_name) or attribute.startswith("_"):
-        raise refusal
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise UsageError(f"{path}._target_={name}: {error}", "correct the name", id="F60") from error
-    target = getattr(module, attribute, None)
-    if target is None:
-        near = difflib.get_close_matches(attribute, [n for n in vars(module) if not n.startswith("_")], 1)
-        hint = f"did you mean {module_name}.{near[0]}?" if near else f"look into {module_name}"
-        raise UsageError(f"{path}._target_={name} does not exist", hint, id="F60")
-    if not callable(target) or not inside(getattr(target, "__module__", "") or ""):
-        raise refusal
-    return target
-
-
-def check_arguments(target: Any, made: Mapping[str, Any], path: str, positional: int) -> None:
-    """Names and simple types of the arguments, so that a wrong value is named by its key."""
-    signature = inspect.signature(target)
-    known = list(signature.parameters)[positional:]
-    open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in signature.parameters.values())
-    for name in made:
-        if name not in known and not open_ended:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean '{near[0]}'?" if near else f"choose from {', '.join(known)}"
-            raise UsageError(f"unknown key '{path}.{name}'", hint, id="F60")
-    hints = type_hints(target)
-    for name, value in made.items():
-        if not fits(value, hints.get(name, Any)):
-            wanted = getattr(hints[name], "__name__", str(hints[name]))
-            raise UsageError(f"{path}.{name}={value} is not of type {wanted}", "correct its value", id="F61")
-
-
-def type_hints(target: Any) -> dict[str, Any]:
-    """Annotations of the constructor, also where a dataclass inherits its fields."""
-    if is_dataclass(target):
-        found: dict[str, Any] = {}
-        for base in reversed(target.__mro__):  # type: ignore[union-attr]
-            found |= typing.get_type_hints(base) if base is not object else {}
-        return {f.name: found[f.name] for f in fields(target)}
-    try:
-        return typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
-    except NameError:  # an annotation that exists for type checkers only
-        return {}
-
-
-def fits(value: Any, hint: Any) -> bool:
-    """Whether a YAML value can stand where `hint` is annotated; only plain types are judged."""
-    if typing.get_origin(hint) in (types.UnionType, typing.Union):
-        return any(fits(value, option) for option in typing.get_args(hint))
-    if hint is type(None):
-        return value is None
-    if hint is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if hint in (str, bool):
-        return isinstance(value, hint)
-    if typing.get_origin(hint) in (tuple, list, Sequence) or hint in (tuple, list):
-        return isinstance(value, (list, tuple))
-    return True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import platform
 import sys
 import traceback
@@ -16,13 +15,12 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
-from gan_runner import checkpoint, config, folder
+from gan_runner import checkpoint, config, folder, resume
 from gan_runner.build import build
 from gan_runner.console import Console, say
-from gan_runner.errors import Diverged, Fault, MissingInput, StorageError, Unavailable, UsageError
+from gan_runner.errors import Diverged, Fault, StorageError, Unavailable
 from gan_runner.logbook import Logbook
 from gan_runner.loop import Run, fit
-from gan_runner.metrics.stopping import CHECKS
 from gan_runner.record import Recorder, peak_mib
 from gan_runner.signals import Stop
 
@@ -36,10 +34,10 @@ def train(cfg: Mapping[str, Any], overrides: list[str]) -> tuple[int, float | No
     Raises:
         Fault: whatever the user can put right; nothing is created for errors of usage.
     """
-    resumed = find_run(cfg)
+    resumed = resume.find(cfg)
     if resumed:
-        inexact = check_same(resumed, cfg)
-        if (done := finished(resumed, cfg)) is not None:
+        inexact = resume.check_same(resumed, cfg)
+        if (done := resume.finished(resumed, cfg)) is not None:
             return 0, done
         run, place = build(cfg), resumed
     else:
@@ -52,7 +50,7 @@ def train(cfg: Mapping[str, Any], overrides: list[str]) -> tuple[int, float | No
     facts = {
         "fingerprint": config.fingerprint(dict(cfg)),
         "steps": run.steps,
-        "budget": budget(cfg),
+        "budget": resume.budget(cfg),
         "not_bit_exact": inexact,
     }
     with folder.Lock(place), Stop() as stop:
@@ -69,64 +67,50 @@ def play(
     Args:
         facts: what the status and the manifest of each checkpoint say about the run.
     """
-    status, clock = folder.Status(place), run.state.clock
     checkpoint.sweep(place / "ckpt")
     if not fresh:
-        known = load_newest(run, place)
-        facts = {"rollbacks": known.get("rollbacks", 0), **facts}
+        facts = resume.pick_up(run, place, facts)
         run.seed += ELSEWHERE * facts["rollbacks"]
-        if known.get("stopped") and known["budget"] == facts["budget"]:  # killed before it could say that it is over
-            run.steps, facts = clock.step, {**facts, "stopped": known["stopped"]}
-    unit = "img/s" if run.source.spec.kind == "image" else "rows/s"
-    console = Console(run.steps, clock.step, log=place / "run.log", title=cfg["run"]["name"], unit=unit)
-    console.line(first_words(run, place))
-    logbook = Logbook(place, start=clock.step, console=console)
-    recorder = Recorder(
-        run,
-        place,
-        logbook,
-        console,
-        log_every=cfg["train"]["log_every"],
-        checkpoint_every=cfg["train"]["checkpoint_every"],
-        keep=cfg["train"]["checkpoint_keep"],
-        facts=facts,
-        stop=stop,
-        strict=cfg["strict"],
-    )
-    status.write("running", step=clock.step, **facts)
+    recorder = open_recorder(run, place, cfg, stop, facts)
     try:
-        logbook.hparams(config.flatten(dict(cfg)), {})
         recorder.start()
         gc.freeze()  # what was built stays: a full collection need not walk through it, a tenth of a second each time
         fit(run, recorder, stop)
-        if clock.step < run.steps:
-            recorder.save()
-            state = "interrupted" if stop.requested == "SIGINT" else "preempted"
-            status.write(state, step=clock.step, exit_code=stop.exit_code, **facts)
-            console.finish(
-                [f"stopped by {stop.requested} and saved at step {clock.step:,}; go on with: resume={place}"]
-            )
-            return stop.exit_code, None
-        recorder.finish()
-        final = {name: value for name, value in recorder.metrics.items() if not name.endswith("_floor")}
-        logbook.hparams(config.flatten(dict(cfg)), final)
-        write_result(place, run, recorder.metrics)
-        status.write("completed", step=clock.step, exit_code=0, resumable=False, **recorder.facts)
-        console.finish(last_words(place, recorder.metrics))
-        return 0, recorder.metrics.get(run.track or "")
+        return interrupted(recorder) if run.state.clock.step < run.steps else completed(recorder, cfg)
     except Exception as error:
-        fault = explain(error, run, place, recorder, cfg)
+        fault = explain(error, recorder, cfg)
         rollbacks = facts.get("rollbacks", 0) + 1
         if not isinstance(fault, Diverged) or not recorder.saved or rollbacks > cfg["train"]["rollbacks"]:
-            state = "diverged" if isinstance(fault, Diverged) else "failed"
-            status.write(state, step=clock.step, exit_code=fault.code, error=fault.id, **facts)
-            console.finish([])
+            failed(recorder, fault)
             raise fault from error
         warnings.warn(f"{fault.what}; rollback {rollbacks} to step {recorder.saved:,}", stacklevel=2)
     finally:
         gc.unfreeze()
-        logbook.close()
+        recorder.logbook.close()
     return play(build(cfg), place, cfg, stop, {**facts, "rollbacks": rollbacks}, fresh=False)
+
+
+def open_recorder(run: Run, place: Path, cfg: Mapping[str, Any], stop: Stop, facts: Mapping[str, Any]) -> Recorder:
+    """The console, the logbook and the status of a run that is about to begin, or to go on."""
+    train, clock = cfg["train"], run.state.clock
+    unit = "img/s" if run.source.spec.kind == "image" else "rows/s"
+    console = Console(run.steps, clock.step, log=place / "run.log", title=cfg["run"]["name"], unit=unit)
+    console.line(first_words(run, place))
+    logbook = Logbook(place, start=clock.step, console=console)
+    logbook.hparams(config.flatten(dict(cfg)), {})
+    folder.Status(place).write("running", step=clock.step, **facts)
+    return Recorder(
+        run,
+        place,
+        logbook,
+        console,
+        log_every=train["log_every"],
+        checkpoint_every=train["checkpoint_every"],
+        keep=train["checkpoint_keep"],
+        facts=facts,
+        stop=stop,
+        strict=cfg["strict"],
+    )
 
 
 def first_words(run: Run, place: Path) -> str:
@@ -175,90 +159,6 @@ def open_folder(cfg: Mapping[str, Any]) -> Path:
     )
 
 
-def find_run(cfg: Mapping[str, Any]) -> Path | None:
-    """The run to go on with, if `resume` asks for one and there is one."""
-    wanted = cfg["resume"]
-    if wanted is None:
-        return None
-    if wanted != "auto":
-        place = Path(wanted)
-        if not os.path.isfile(place / "config.yaml"):  # unlike Path.is_file, it takes any name
-            raise MissingInput(
-                f"resume={wanted} is not a run folder: no config.yaml in it", "name a folder under outputs/", id="F07"
-            )
-        return place.resolve()
-    if cfg["run"]["dir"]:
-        place = Path(cfg["run"]["dir"])
-        return place.resolve() if checkpoint.steps(place / "ckpt") else None
-    return folder.unfinished(Path(cfg["run"]["root"]), config.fingerprint(dict(cfg)))
-
-
-def finished(place: Path, cfg: Mapping[str, Any]) -> float | None:
-    """The tracked metric of a run that is already complete under this budget; it is left untouched."""
-    status = folder.Status(place).read()
-    if status.get("state") != "completed" or budget(cfg) not in (status.get("budget"), budget(config.read(place))):
-        return None
-    result = folder.read_json(place / "result.json")
-    say(f"gan_runner: nothing to do (step {status['step']:,}/{status['steps']:,}) in {place}")
-    return float(result.get("metrics", {}).get(result.get("track"), float("nan")))
-
-
-def budget(cfg: Mapping[str, Any]) -> list[Any]:
-    """How long to train: the four settings, and the rule that may end it earlier."""
-    return [*(cfg["train"].get(k) for k in ("steps", "epochs", "images", "default_steps")), cfg.get("stop")]
-
-
-def check_same(place: Path, cfg: Mapping[str, Any]) -> list[str]:
-    """Refuse to go on with another model, data set or loss, or with settings that may not change in mid-run.
-
-    Returns:
-        The changed settings that cost bit-exactness, each as "key: old -> new".
-    """
-    old, new = config.recipe(config.read(place)), config.recipe(dict(cfg))
-    known = old.keys() | {k for k in new if k.endswith("_target_")}  # other new keys are defaults of a newer version
-    changed = [k for k in sorted(known) if old.get(k) != new.get(k)]
-    shown = {k: f"{k}: {old.get(k)} -> {new.get(k)}" for k in changed}
-    fixed = [k for k in changed if not config.FREE.fullmatch(k) and k not in cfg["resume_force"]]
-    classes = [k for k in fixed if k.endswith("_target_")]  # they say more than their settings
-    foreign = classes + [k for k in fixed if k not in classes and k.split(".")[0] in ("dataset", "model")]
-    if foreign:
-        raise MissingInput(
-            f"{place} was trained with another recipe ({'; '.join(shown[k] for k in foreign[:5])})",
-            "resume without these overrides, or start a new run",
-            kept="the run folder is unchanged",
-            id="F07",
-        )
-    if fixed:
-        raise UsageError(
-            f"{'; '.join(shown[k] for k in fixed[:5])} may not change in mid-run",
-            f"resume without it, or add 'resume_force=[{','.join(fixed)}]'",
-            kept="the run folder is unchanged",
-            id="F08",
-        )
-    inexact = [shown[k] for k in changed if k in config.BITS]
-    for change in inexact:
-        warnings.warn(f"{change}: going on, but not bit-exact", stacklevel=2)
-    return inexact
-
-
-def load_newest(run: Run, place: Path) -> dict[str, Any]:
-    """Put the newest good checkpoint in place; returns the facts that were saved with it."""
-    path, state, manifest = checkpoint.newest(place / "ckpt")
-    begun = {name: tensor for name, tensor in run.state.memory.items() if name == CHECKS}
-    state["memory"] = begun | state["memory"]  # a rule that joins a run has seen nothing of it yet
-    try:
-        run.state.load_state_dict(state)
-    except (KeyError, RuntimeError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise MissingInput(
-            f"{path} does not fit the networks: {first}",
-            "resume with the run's own model",
-            kept="the run folder",
-            id="F07",
-        ) from error
-    return manifest["facts"]
-
-
 def preflight(run: Run, cfg: Mapping[str, Any]) -> None:
     """Refuse a disk too small for the checkpoints this run will hold at once."""
     if cfg["run"]["preflight"]:
@@ -290,18 +190,47 @@ def write_papers(place: Path, cfg: Mapping[str, Any], overrides: list[str], run:
     )
 
 
-def write_result(place: Path, run: Run, metrics: Mapping[str, float]) -> None:
-    """The final metrics, and which of them decides, for leaderboards and tables of runs."""
-    goal = "min" if run.falling else "max"
-    result = {"step": run.state.clock.step, "track": run.track, "goal": goal, "metrics": dict(metrics)}
-    folder.write_json(place / "result.json", result)
-
-
 # -- endings ---------------------------------------------------------------------------------------
 
 
-def explain(error: Exception, run: Run, place: Path, recorder: Recorder, cfg: Mapping[str, Any]) -> Fault:
+def completed(recorder: Recorder, cfg: Mapping[str, Any]) -> tuple[int, float | None]:
+    """A last look and a last checkpoint; returns (exit code, tracked metric)."""
+    recorder.finish()
+    run, place, metrics = recorder.run, recorder.folder, recorder.metrics
+    final = {name: value for name, value in metrics.items() if not name.endswith("_floor")}
+    recorder.logbook.hparams(config.flatten(dict(cfg)), final)
+    goal = "min" if run.falling else "max"
+    result = {"step": run.state.clock.step, "track": run.track, "goal": goal, "metrics": dict(metrics)}
+    folder.write_json(place / "result.json", result)  # for leaderboards and tables of runs
+    folder.Status(place).write("completed", step=run.state.clock.step, exit_code=0, resumable=False, **recorder.facts)
+    recorder.console.finish(last_words(place, metrics))
+    return 0, metrics.get(run.track or "")
+
+
+def interrupted(recorder: Recorder) -> tuple[int, None]:
+    """Save what there is; returns the exit code that the signal asks for."""
+    step, stop = recorder.run.state.clock.step, recorder.stop
+    recorder.save()
+    state = "interrupted" if stop.requested == "SIGINT" else "preempted"
+    folder.Status(recorder.folder).write(state, step=step, exit_code=stop.exit_code, **recorder.facts)
+    recorder.console.finish(
+        [f"stopped by {stop.requested} and saved at step {step:,}; go on with: resume={recorder.folder}"]
+    )
+    return stop.exit_code, None
+
+
+def failed(recorder: Recorder, fault: Fault) -> None:
+    """Leave the status true."""
+    state = "diverged" if isinstance(fault, Diverged) else "failed"
+    folder.Status(recorder.folder).write(
+        state, step=recorder.run.state.clock.step, exit_code=fault.code, error=fault.id, **recorder.facts
+    )
+    recorder.console.finish([])
+
+
+def explain(error: Exception, recorder: Recorder, cfg: Mapping[str, Any]) -> Fault:
     """Any exception of a running game as a fault, with what is needed to look into it written down."""
+    run, place = recorder.run, recorder.folder
     kept = f"the checkpoint of step {recorder.saved:,}" if recorder.saved else "no checkpoint yet"
     if isinstance(error, Fault):
         return error

@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 from gan_runner import checkpoint, restore, train, usage
-from gan_runner.build import build, construct
+from gan_runner.build import build
+from gan_runner.construct import construct
 from gan_runner.errors import Fault
 from tests import data_fixtures as make
 from tests.conftest import compose

@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import nn
 
-from gan_runner.build import build, construct, plan
+from gan_runner.build import build, plan
 from gan_runner.config import flatten
+from gan_runner.construct import construct
 from gan_runner.datasets import images
 from gan_runner.datasets.spec import Spec
 from gan_runner.errors import MissingInput

@@ -16,7 +16,8 @@ from PIL import Image
 from torch import Tensor
 
 from gan_runner import checkpoint
-from gan_runner.build import build, construct, plan
+from gan_runner.build import build, plan
+from gan_runner.construct import construct
 from gan_runner.datasets.images import digits
 from gan_runner.draw import Draw
 from gan_runner.errors import UsageError

@@ -9,7 +9,7 @@ import torch
 from omegaconf import OmegaConf
 
 from gan_runner import build as building
-from gan_runner import checkpoint, folder, train
+from gan_runner import checkpoint, construct, folder, resume, train
 from gan_runner.errors import Fault, MissingInput, Unsafe, UsageError
 from tests.conftest import compose, option_names
 from tests.short_runs import configured, every_file, refusal, run, status
@@ -80,7 +80,7 @@ def test_f07_every_pair_of_recipes_is_refused_with_what_differs() -> None:
             place = Path(f"{group}-{option}")
             place.mkdir()
             folder.write_text(place / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(cfg)))
-            folder.Status(place).write("completed", step=1, budget=train.budget(cfg))
+            folder.Status(place).write("completed", step=1, budget=resume.budget(cfg))
             for other in [name for name, its in recipes.items() if its[group] != cfg[group]]:
                 with pytest.raises(MissingInput) as caught:
                     train.train(recipes[other] | {"resume": str(place)}, [])
@@ -117,8 +117,8 @@ def test_f22_f24_what_costs_bits_is_told_and_recorded(monkeypatch: pytest.Monkey
     assert status()["not_bit_exact"] == ["train.threads: 0 -> 2"]
     for change in ("program=compiled", "precision=bf16", "matmul=high", "channels_last=false"):
         with pytest.warns(UserWarning, match="not bit-exact"):
-            assert len(train.check_same(Path("r"), configured(f"train.{change}"))) == 1
-    assert train.check_same(Path("r"), configured("optimizer.lr=0.1")) == []
+            assert len(resume.check_same(Path("r"), configured(f"train.{change}"))) == 1
+    assert resume.check_same(Path("r"), configured("optimizer.lr=0.1")) == []
 
 
 def test_f25_a_completed_run_is_left_alone(capsys: pytest.CaptureFixture[str]) -> None:
@@ -162,10 +162,10 @@ def test_batch_norm_beside_a_gradient_penalty_is_warned_of(
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-@pytest.mark.parametrize("group", sorted(building.ROOMS))
+@pytest.mark.parametrize("group", sorted(construct.ROOMS))
 def test_f64_no_yaml_names_code_outside_its_room(name: str, group: str) -> None:
     with pytest.raises((Unsafe, UsageError)) as caught:
-        building.construct({"_target_": name}, group)
+        construct.construct({"_target_": name}, group)
     assert caught.value.code == 77 or "does not exist" in caught.value.what
 
 

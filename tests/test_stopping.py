@@ -301,7 +301,7 @@ def test_the_plateau_is_that_of_the_held_out_estimate() -> None:
 
 
 def test_old_checks_fall_off() -> None:
-    checks = stopping.table(torch.device("cpu"))
+    checks = Half().memory(torch.device("cpu"))
     for step in range(1, KEPT + 4):
         stopping.note(checks, step, math.nan, step != 50)
     assert checks[:, STEP].tolist() == list(range(4, KEPT + 4))
@@ -509,7 +509,7 @@ def marked(rgb: Tensor) -> list[bool]:
 
 @pytest.mark.parametrize("logits", [True, False])
 def test_the_stop_is_marked(logits: bool) -> None:
-    checks = stopping.table(torch.device("cpu"))[:4].clone()
+    checks = Half().memory(torch.device("cpu"))[:4].clone()
     for step in (10, 20, 30, 40):
         stopping.note(checks, step, 1 / step, False)
     real = fake = torch.linspace(-1, 1, 50)

@@ -7,16 +7,18 @@ that table alone, so that a run that was cut off in the middle of a count ends a
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from gan_runner.datasets.spec import Source
+from gan_runner.errors import UsageError
 from gan_runner.metrics.c2st import C2ST
 from gan_runner.metrics.js import DATA, prove, scores, unseen
-from gan_runner.metrics.probe import Draw, Findings, Probe
+from gan_runner.metrics.probe import Draw, Findings
 
 CHECKS = "stop.checks"
 """Name of the table in the state's memory."""
@@ -26,24 +28,73 @@ STEP, ESTIMATE, CALM, P_VALUE, ENDED = range(5)
 """Columns: the step, 0 where there was no check yet; the estimate; whether the check passed; the p-value, -1 where it
 was not asked for; whether the run ended here."""
 UNASKED = -1.0
-
-
-class Rule(Probe, Protocol):
-    """A probe whose findings may have a reason to stop.
-
-    Attributes:
-        scale: what scores must be for it; see `Objective.scale`.
-    """
-
-    scale: ClassVar[str]
-
-    def memory(self, device: torch.device) -> Tensor:
-        """The empty table of checks."""
-        ...
+FEWEST = 24
+"""Held-out rows without which no rule can end a run."""
 
 
 @dataclass(frozen=True)
-class Half:
+class Rule(ABC):
+    """A probe whose findings may have a reason to stop.
+
+    Args:
+        every: steps between two checks.
+        n: held-out rows, and samples of the live generator.
+        tolerance: what counts as no difference.
+        patience: checks in succession.
+
+    Attributes:
+        scale: what scores must be for it; see `Objective.scale`.
+
+    Raises:
+        ValueError: a number is out of range: the rule could never stop, or never look.
+    """
+
+    every: int = 250
+    n: int = 2000
+    tolerance: float = 0.02
+    patience: int = 5
+
+    kinds: ClassVar[frozenset[str]] = DATA
+    scale: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise ValueError(f"every={self.every} is below 1: give the steps between two checks")
+        if not 1 <= self.patience <= KEPT // 2:
+            raise ValueError(f"patience={self.patience} is not from 1 to {KEPT // 2}")
+        if self.tolerance <= 0:
+            raise ValueError(f"tolerance={self.tolerance} is not positive")
+
+    def memory(self, device: torch.device) -> Tensor:
+        """The empty table of checks (KEPT, 5)."""
+        empty = torch.zeros(KEPT, 5, dtype=torch.float64, device=device)
+        empty[:, P_VALUE] = UNASKED
+        return empty
+
+    @abstractmethod
+    def __call__(self, draw: Draw, source: Source) -> Findings: ...
+
+
+def suit(rule: Rule, scale: str, source: Source) -> None:
+    """Refuse a rule that does not understand the data or scores of this scale, or has no unseen rows to look at."""
+    what = f"the rule stop={type(rule).__name__.lower()}"
+    if source.spec.kind not in rule.kinds:
+        raise UsageError(f"{what} does not understand {source.spec.kind} data", "set stop=none", id="F59")
+    if rule.scale != scale:
+        found = f"are {scale}s" if scale else "are neither logits nor distances"
+        fitting = {"logit": "half", "distance": "plateau"}.get(scale, "none")
+        what = f"{what} reads {rule.scale}s; the scores of this loss {found}"
+        raise UsageError(what, f"set stop={fitting}", id="F59")
+    if (few := len(source.held_out or ())) < FEWEST:
+        raise UsageError(
+            f"{what} judges by {FEWEST} or more rows that training never sees; dataset {source.name} keeps {few} back",
+            f"set train.held_out={max(0.1, math.ceil(100 * FEWEST / (len(source) + few)) / 100):g}",
+            id="F59",
+        )
+
+
+@dataclass(frozen=True)
+class Half(Rule):
     """Ends the run where D = 1/2 everywhere, unless D is merely dead.
 
     A check passes if on held-out rows and samples of the live generator mean |D - 1/2| and the standard deviation of D
@@ -52,32 +103,14 @@ class Half:
     counted from where p = q.
 
     Args:
-        every: steps between two checks.
-        n: rows and samples.
-        tolerance: of D.
-        patience: checks in succession.
         classifier: the two-sample test.
         level: of the test: p-values above it let the run end.
-
-    Raises:
-        ValueError: a number is out of range.
     """
 
-    every: int = 250
-    n: int = 2000
-    tolerance: float = 0.02
-    patience: int = 5
     classifier: C2ST = field(default_factory=C2ST)
     level: float = 0.05
 
-    kinds: ClassVar[frozenset[str]] = DATA
     scale: ClassVar[str] = "logit"
-
-    def __post_init__(self) -> None:
-        require(self.every, self.patience, self.tolerance)
-
-    def memory(self, device: torch.device) -> Tensor:
-        return table(device)
 
     def __call__(self, draw: Draw, source: Source) -> Findings:
         real, fake = unseen(draw, source, self.n)
@@ -110,7 +143,7 @@ class Half:
 
 
 @dataclass(frozen=True)
-class Plateau:
+class Plateau(Rule):
     """Ends the run where the critic's held-out estimate of the Wasserstein distance no longer moves.
 
     That is when the mean of the last `patience` estimates differs from that of as many before them by less than two
@@ -118,30 +151,17 @@ class Plateau:
     that has always said the same is taken for a dead one.
 
     Args:
-        every: steps between two checks.
-        n: held-out rows, and samples of the live generator.
-        tolerance: the share of the largest estimate that counts as no move.
         patience: checks in a mean, 2 or more.
-
-    Raises:
-        ValueError: a number is out of range.
     """
 
-    every: int = 250
-    n: int = 2000
-    tolerance: float = 0.02
     patience: int = 10
 
-    kinds: ClassVar[frozenset[str]] = DATA
     scale: ClassVar[str] = "distance"
 
     def __post_init__(self) -> None:
-        require(self.every, self.patience, self.tolerance)
+        super().__post_init__()
         if self.patience < 2:
             raise ValueError(f"patience={self.patience} is below 2: one estimate does not move")
-
-    def memory(self, device: torch.device) -> Tensor:
-        return table(device)
 
     def __call__(self, draw: Draw, source: Source) -> Findings:
         real, fake = scores(draw, *unseen(draw, source, self.n))
@@ -168,23 +188,6 @@ class Plateau:
         moved = float((after.mean() - before.mean()).abs())
         error = math.sqrt(float(before.var() + after.var()) / self.patience)
         return moved < max(2 * error, self.tolerance * float(estimates.abs().max()))
-
-
-def require(every: int, patience: int, tolerance: float) -> None:
-    """Refuse settings of a rule that could never stop, or never look."""
-    if every < 1:
-        raise ValueError(f"every={every} is below 1: give the steps between two checks")
-    if not 1 <= patience <= KEPT // 2:
-        raise ValueError(f"patience={patience} is not from 1 to {KEPT // 2}")
-    if tolerance <= 0:
-        raise ValueError(f"tolerance={tolerance} is not positive")
-
-
-def table(device: torch.device) -> Tensor:
-    """No checks yet (KEPT, 5)."""
-    empty = torch.zeros(KEPT, 5, dtype=torch.float64, device=device)
-    empty[:, P_VALUE] = UNASKED
-    return empty
 
 
 def note(checks: Tensor, step: int, estimate: float, calm: bool) -> None:

@@ -57,6 +57,13 @@ def legend(ax: Axes) -> None:
     )
 
 
+def around(points: Tensor) -> tuple[Tensor, Tensor]:
+    """The lower left and upper right corner (2,) of a frame around points (n, 2), with some room."""
+    low, high = points.min(0).values, points.max(0).values
+    room = 0.15 * (high - low)
+    return low - room, high + room
+
+
 def shades(*colours: str) -> Colormap:
     """A scale from the first colour to the last."""
     from matplotlib.colors import LinearSegmentedColormap

@@ -10,7 +10,7 @@ from torch import Tensor
 from gan_runner.datasets.spec import Source
 from gan_runner.metrics import rows
 from gan_runner.metrics.probe import Draw, Findings
-from gan_runner.pictures.figure import FAKE, REAL, label, panels, render
+from gan_runner.pictures.figure import FAKE, REAL, around, label, panels, render
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,7 @@ def weighted(real: Tensor, weights: Tensor, fake: Tensor, t: int, names: tuple[s
         names: of the two axes.
     """
     figure, (left, right) = panels(1, 2, 400, 400)
-    low, high = real.min(0).values, real.max(0).values
-    margin = 0.15 * (high - low)
+    low, high = around(real)
     order = weights.argsort()  # the heaviest on top
     left.scatter(*real[order].T.numpy(), s=5, c=weights[order].numpy(), cmap="viridis", vmin=0, linewidths=0)
     label(left, f"real points by weight in round {t}, 0 to {float(weights.max()):.1f} times the mean", *names)
@@ -59,7 +58,5 @@ def weighted(real: Tensor, weights: Tensor, fake: Tensor, t: int, names: tuple[s
     right.plot(*fake.T.numpy(), ".", color=FAKE, markersize=4, alpha=0.6, markeredgewidth=0)
     label(right, f"samples of {t} generator{'s' if t > 1 else ''}", *names)
     for ax in (left, right):
-        ax.set(
-            xlim=((low - margin)[0], (high + margin)[0]), ylim=((low - margin)[1], (high + margin)[1]), aspect="equal"
-        )
+        ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
     return render(figure)

@@ -12,7 +12,7 @@ from gan_runner.datasets.spec import Source
 from gan_runner.metrics import rows
 from gan_runner.metrics.modes import census
 from gan_runner.metrics.probe import Draw, Findings
-from gan_runner.pictures.figure import FAKE, INK, REAL, label, legend, panels, render
+from gan_runner.pictures.figure import FAKE, INK, REAL, around, label, legend, panels, render
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,7 @@ def scatter(
         aspect: "equal" where both axes have the same unit, otherwise "auto".
     """
     figure, (ax,) = panels(1, 1, 450, 450)
-    low, high = real.min(0).values, real.max(0).values
-    margin = 0.15 * (high - low)
-    low, high = low - margin, high + margin
+    low, high = around(real)
     outside = int(((fake < low) | (fake > high)).any(1).sum())
     ax.plot(*real.T.numpy(), ".", color=REAL, markersize=4, markeredgewidth=0, label="real")
     suffix = f", {outside / len(fake):.1%} outside" if outside else ""
