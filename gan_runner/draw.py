@@ -31,12 +31,24 @@ class Draw:
     def __call__(self, n: int, *, live: bool = False) -> Tensor:
         """(n, *shape) samples, from the moving average unless `live`."""
         with evaluating(self.state if live else self.state.averaged()) as s:
-            parts = []
-            for chunk in range(0, n, CHUNK):
-                reseed(self.seed, -1 - chunk // CHUNK, self.device)
-                z = self.objective.latent(s, CHUNK)[: n - chunk]
-                parts.append(self.objective.generate(s, z))
-            return torch.cat(parts)
+            return torch.cat([self.objective.generate(s, z) for z in self.chunks(s, n)])
+
+    @torch.no_grad()
+    def latents(self, n: int) -> Tensor:
+        """(n, latent): what a call for n samples makes them from."""
+        with evaluating(self.state.averaged()) as s:
+            return torch.cat([*self.chunks(s, n)])
+
+    @torch.no_grad()
+    def generate(self, z: Tensor) -> Tensor:
+        """(n, *shape) samples of latents (n, latent), from the moving average."""
+        with evaluating(self.state.averaged()) as s:
+            return torch.cat([self.objective.generate(s, part) for part in z.split(CHUNK)])
+
+    def chunks(self, s: State, n: int) -> Iterator[Tensor]:
+        for chunk in range(0, n, CHUNK):
+            reseed(self.seed, -1 - chunk // CHUNK, self.device)
+            yield self.objective.latent(s, CHUNK)[: n - chunk]
 
     @torch.no_grad()
     def interpolate(self, rows: int, columns: int) -> Tensor | None:

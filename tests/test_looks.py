@@ -23,7 +23,17 @@ from gan_runner.datasets.toys import normal1d, toy2d
 from gan_runner.draw import Draw
 from gan_runner.errors import UsageError
 from gan_runner.metrics import rows
-from gan_runner.pictures import correlations, line, neighbours, plane, reconstructions, weights
+from gan_runner.pictures import (
+    arithmetic,
+    correlations,
+    gradients,
+    line,
+    neighbours,
+    plane,
+    png,
+    reconstructions,
+    weights,
+)
 from gan_runner.pictures.curves import COLOURS, curves
 from gan_runner.pictures.figure import INK, REAL
 from gan_runner.pictures.grid import grid
@@ -292,6 +302,83 @@ def test_points_of_the_plane_are_joined_with_what_they_come_back_as() -> None:
     assert share(swapped, "white") < share(kept, "white") - 0.02, "the ways between them are drawn"
 
 
+# -- sums of latents -------------------------------------------------------------------------------
+
+
+class Plain:
+    """Latents that are images, of which every third is of class 0, 1, 2."""
+
+    def __init__(self, z: Tensor):
+        self.z = z
+
+    def latents(self, n: int) -> Tensor:
+        return self.z[:n]
+
+    def generate(self, z: Tensor) -> Tensor:
+        return z.view(-1, 1, 8, 8)
+
+
+class InTurn:
+    def judge(self, source: Source) -> Callable[[Tensor], Tensor]:
+        return lambda images: torch.arange(len(images)) % 3
+
+
+def test_sums_are_those_of_mean_latents() -> None:
+    """Classes 0, 1, 2 stand at 10, 7 and 2: class 1 - class 0 + class 2 is at -1."""
+    chosen = torch.tensor([7.0, 10.0, 2.0])[:, None, None] + torch.tensor([-0.5, 0.0, 0.5])[None, :, None].expand(
+        3, 3, 4
+    )
+    sheet = arithmetic.sheet(chosen)
+    assert [tuple(row.shape) for row in sheet] == [(5, 4)] * 3
+    for row, of in zip(sheet, chosen, strict=True):
+        assert torch.equal(row[:3], of) and torch.equal(row[3], of.mean(0))
+    assert torch.equal(sheet[0][4], torch.full((4,), -1.0))
+    for row in sheet[1:]:
+        off = (row[4] + 1).abs()
+        assert 0 < off.max() <= 0.25
+
+
+def test_sums_are_drawn_from_samples_of_their_classes(handwriting: Source) -> None:
+    z = (torch.arange(60)[:, None] % 3 - 1.0).expand(60, 64)  # class 0 is black, 1 grey, 2 white
+    small = replace(handwriting, spec=Spec((1, 8, 8), "image"))
+    look = arithmetic.Arithmetic(InTurn(), [[0, 1, 2]], exemplars=3, n=60)
+    (picture,) = look(Plain(z), small).pictures.values()  # type: ignore[arg-type]
+    tiles = [
+        picture[len(picture) * (2 * i + 1) // 6, [picture.shape[1] * (2 * j + 1) // 10 for j in range(5)], 0]
+        for i in range(3)
+    ]
+    assert tiles[0][:4].tolist() == [0] * 4 and tiles[0][4] in (127, 128)  # black - grey + white
+    assert tiles[2][:4].tolist() == [255] * 4
+    few = arithmetic.Arithmetic(InTurn(), [[0, 1, 2]], exemplars=21, n=60)
+    assert few(Plain(z), small).pictures == {}  # type: ignore[arg-type]
+    assert look(Plain(z), replace(small, labels=None)).pictures == {}  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="triples"):
+        arithmetic.Arithmetic(InTurn(), [[0, 1]])
+
+
+def test_latents_are_those_of_the_samples() -> None:
+    run = build(compose("dataset=ring8", "dataset.n=500", "probes=none", "train.batch_size=16"))
+    draw = Draw(run.objective, run.state, run.source.device)
+    assert torch.equal(draw.generate(draw.latents(300)), draw(300))
+
+
+# -- gradients ---------------------------------------------------------------------------------------
+
+
+def test_gradients_are_those_of_each_layer_in_order() -> None:
+    run = build(compose("dataset=ring8", "dataset.n=500", "probes=none", "train.batch_size=16", "train.steps=2"))
+    draw = Draw(run.objective, run.state, run.source.device)
+    assert gradients.Gradients()(draw, run.source).pictures == {}
+    play(run)
+    net = run.state.nets["discriminator"]
+    expected = [m.weight.grad.norm() for m in net.modules() if isinstance(m, nn.Linear) and m.weight.grad is not None]
+    found = gradients.by_layer(run.state.players["discriminator"].params)
+    assert torch.equal(found, torch.stack(expected)) and len(found) == 3
+    seen = gradients.Gradients()(draw, run.source)
+    assert seen.scalars["gradient_span_discriminator"] == pytest.approx(float(found.max() / found.min()))
+    assert 0.001 < share(seen.pictures["gradients"], INK) < 0.2
+
+
 # -- weights -----------------------------------------------------------------------------------------
 
 
@@ -388,5 +475,33 @@ def test_numbers_of_runs_are_read_as_they_were_written(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows_))
     steps, values = script("plot_runs").read(tmp_path, "a")
     assert steps.tolist() == [5, 15] and values.tolist() == [2.0, 1.5]
+    assert script("plot_runs").read(tmp_path, "a", "seconds")[0].tolist() == [1, 3]
     with pytest.raises(ValueError, match="has no b: choose from a"):
         script("plot_runs").read(tmp_path, "b")
+
+
+def test_grids_stand_above_the_steps_they_are_from(tmp_path: Path) -> None:
+    scripted = script("plot_progress")
+    (tmp_path / "pictures").mkdir()
+    for step in range(0, 900, 100):
+        png.write(tmp_path / f"pictures/samples-{step:08}.png", torch.full((20, 20, 3), step // 4, dtype=torch.uint8))
+    png.write(tmp_path / "pictures/samples-x.png", torch.zeros(20, 20, 3, dtype=torch.uint8))
+    grids = scripted.grids(tmp_path)
+    assert list(grids) == [0, 200, 400, 600, 800]
+    at = torch.arange(0, 900, 100).double()
+    picture = scripted.progress("a", (at, at.sqrt()), grids)
+    width = picture.shape[1] // 5
+    assert [int(picture[60, width * i + width // 2, 0]) for i in range(5)] == [0, 50, 100, 150, 200]
+    with pytest.raises(ValueError, match="keeps no pictures"):
+        scripted.grids(tmp_path / "pictures")
+
+
+def test_ranks_are_compared_at_shared_steps() -> None:
+    rank = script("plot_progress").spearman
+    at = torch.tensor([1.0, 2.0, 3.0, 4.0])
+    rising, falling = torch.tensor([1.0, 8.0, 9.0, 100.0]), torch.tensor([4.0, 3.0, 2.0, 1.0])
+    assert rank((at, rising), (at, rising.exp())) == pytest.approx(1)
+    assert rank((at, rising), (at, falling)) == pytest.approx(-1)
+    a, b = torch.tensor([2.0, 3.0, 1.0, 4.0]), torch.tensor([1.0, 4.0, 2.0, 3.0])
+    assert rank((at, a), (at, b)) == pytest.approx(0.6)  # each rank is off by one
+    assert math.isnan(rank((at, rising), (at + 2, rising)))

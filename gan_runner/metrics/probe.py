@@ -42,6 +42,14 @@ class Draw(Protocol):
         unless `live`. The first k of n samples come from the noise of a call for k."""
         ...
 
+    def latents(self, n: int) -> Tensor:
+        """(n, latent): what a call for n samples makes them from."""
+        ...
+
+    def generate(self, z: Tensor) -> Tensor:
+        """(n, *shape) samples of latents (n, latent), in the scale of training, from the moving average."""
+        ...
+
     def interpolate(self, rows: int, columns: int) -> Tensor | None:
         """(rows * columns, *shape): each row walks on the sphere between two latents; None where there is no latent."""
         ...
