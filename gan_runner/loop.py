@@ -68,7 +68,7 @@ def fit(run: Run, recorder: Recorder, stop: Stop) -> None:
             index = draws.rows(len(run.source), clock.seen, rows, run.seed)
         else:
             index = draws.weighted(weights, rows, run.seed, clock.seen)
-        logs = run.program(run.source.take(index), key)
+        logs = run.program(run.source.take(draws.share(index, parallel.rank(), parallel.world())), key)
         state.tick(rows, run.batch, run.halflife)
         recorder.step(logs)
 
