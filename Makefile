@@ -1,12 +1,13 @@
-# make help lists what there is. PYTHON chooses the interpreter that makes the environment.
+# make help lists what there is. PYTHON chooses the interpreter that makes the environment, SETS what is grown.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
+SETS ?= fashion
 RULES := gan_runner.losses.reweighting.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-gpu bench table-modes table-adagan lint clean tensorboard
+.PHONY: help setup demo test test-slow test-gpu bench table-modes table-adagan table-progressive lint clean tensorboard
 
 help: ## what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -40,6 +41,10 @@ table-adagan: setup ## docs/adagan.md: 60 runs of AdaGAN's toy, half an hour on 
 	$(BIN)/python -m gan_runner -m experiment=adagan_gmm '~probes.rounds' seed=0,1,2,3,4 \
 		loss.weights._target_=$(RULES)TheoryStar,$(RULES)Uniform dataset.modes=1,2,3,5,7,10 train.threads=1 sweep=adagan
 	$(BIN)/python scripts/table_adagan.py outputs/sweeps/adagan/*/ --out docs/adagan.md
+
+table-progressive: setup ## docs/progressive.png: from 4x4 to 32x32 pixels, ten minutes for each of SETS (fashion,mnist)
+	$(BIN)/python -m gan_runner -m experiment=progressive_fashion dataset=$(SETS) sweep=progressive
+	$(BIN)/python scripts/progressive_table.py outputs/sweeps/progressive/*/ --out docs/progressive.png
 
 lint: setup ## ruff and pyright
 	$(BIN)/ruff check .

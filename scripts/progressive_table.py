@@ -1,4 +1,4 @@
-"""The table of progressive growing: a row a data set, a column a resolution.
+"""The table of progressive growing: a row a data set and one of its real images, a column a resolution.
 
 python scripts/progressive_table.py RUN ... [--out FILE]     RUN: a folder that experiment=progressive_... has trained
 """
@@ -24,7 +24,10 @@ def main() -> None:
     rows = {}
     for run in args.runs:
         name = read_json(run / "manifest.json").get("data", {}).get("name", run.name)
-        rows[name if name not in rows else f"{name} ({run.name})"] = growth.kept(run)
+        name = name if name not in rows else f"{name} ({run.name})"
+        rows[name] = growth.kept(run)
+        if real := growth.kept(run, "real"):
+            rows[f"real {name}"] = real
     try:
         png.write(args.out, growth.table(rows))
     except ValueError as error:

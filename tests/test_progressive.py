@@ -24,6 +24,7 @@ from gan_runner.errors import UsageError
 from gan_runner.loop import Run
 from gan_runner.losses.objective import Objective
 from gan_runner.losses.progressive import Progressive, at_detail
+from gan_runner.metrics import rows
 from gan_runner.pictures import growth, png
 from gan_runner.pictures.grid import grid
 from gan_runner.state import Clock
@@ -354,8 +355,11 @@ def test_a_grid_is_kept_under_the_name_of_its_resolution(size: int) -> None:
     coarse = torch.randint(0, 256, (9, 1, size, size), dtype=torch.uint8)
     images = growth.enlarged(coarse, 16 // size)
     found = growth.Growth(n=9)(Show(images / 127.5 - 1), source).pictures
-    assert found.keys() == {f"samples_{size}x{size}"}
+    assert found.keys() == {f"samples_{size}x{size}", f"real_{size}x{size}"}
     assert torch.equal(found[f"samples_{size}x{size}"], grid(images))
+    real = rows.some(source, 9).view(9, 1, size, 16 // size, size, 16 // size).mean((3, 5))
+    expected = growth.enlarged(source.decode(real), 16 // size)
+    assert torch.equal(found[f"real_{size}x{size}"], grid(expected))
 
 
 def test_one_sharp_image_among_many_tells_and_flat_ones_count_as_4_x_4() -> None:
@@ -376,7 +380,7 @@ def test_the_probe_keeps_the_end_of_each_stable_phase() -> None:
         seen[run.state.clock.step] = grid(run.source.decode(draw(9)))
 
     play(run, watch=look)
-    assert list(album) == ["samples_4x4", "samples_8x8", "samples_16x16"]
+    assert [name for name in album if "real" not in name] == ["samples_4x4", "samples_8x8", "samples_16x16"]
     for size, last in ((4, 7), (8, 17), (16, 24)):
         assert torch.equal(album[f"samples_{size}x{size}"], seen[last])
 
@@ -390,9 +394,9 @@ def test_the_table_has_a_row_a_run_and_a_column_a_resolution(tmp_path: Path) -> 
         png.write(place / f"samples_{size}x{size}.png", picture)
         png.write(place / f"samples_{size}x{size}-00000100.png", 255 - picture)
         png.write(place / "samples.png", 255 - picture)
-    rows = {run: growth.kept(tmp_path / run) for run in ("a", "b")}
-    assert [list(grids) for grids in rows.values()] == [[4, 8], [8]]
-    sheet = growth.table(rows)
+    grids = {run: growth.kept(tmp_path / run) for run in ("a", "b")}
+    assert [list(sizes) for sizes in grids.values()] == [[4, 8], [8]] and growth.kept(tmp_path / "a", "real") == {}
+    sheet = growth.table(grids)
     height, width, _ = sheet.shape
     where = {}
     for place, colour in colours.items():
@@ -408,12 +412,13 @@ def test_the_command_joins_runs(tmp_path: Path) -> None:
     for run, data in (("r1", "digits"), ("r2", "digits")):
         (tmp_path / run / "pictures").mkdir(parents=True)
         (tmp_path / run / "manifest.json").write_text(json.dumps({"data": {"name": data}}))
-        png.write(tmp_path / run / "pictures/samples_4x4.png", torch.zeros(20, 20, 3, dtype=torch.uint8))
+        for what in ("samples", "real"):
+            png.write(tmp_path / run / f"pictures/{what}_4x4.png", torch.zeros(20, 20, 3, dtype=torch.uint8))
     command = [sys.executable, str(ROOT / "scripts/progressive_table.py"), "r1", "r2", "--out", "t.png"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and done.stdout.strip() == "t.png", done.stderr
     with Image.open(tmp_path / "t.png") as sheet:
-        assert sheet.height > 2 * growth.PANEL
+        assert sheet.height > 4 * growth.PANEL
 
 
 # -- experiments ---------------------------------------------------------------------------------
@@ -424,7 +429,7 @@ def test_the_digits_preset_grows_to_the_end(cli, tmp_path: Path) -> None:
     pace = ("loss.stable=96", "loss.fade=64", "loss.game.n_critic=1", "train.steps=19", "model.features=4")
     done = cli("experiment=progressive_digits", *pace, "probes.growth.every=1", "probes.quality.n=20", "run.dir=r")
     assert done.returncode == 0, done.stderr
-    names = {f"samples_{size}x{size}.png" for size in (4, 8, 16)}
+    names = {f"{what}_{size}x{size}.png" for what in ("samples", "real") for size in (4, 8, 16)}
     assert names <= {p.name for p in (tmp_path / "r/pictures").iterdir()}
     rows = [json.loads(line) for line in (tmp_path / "r/metrics.jsonl").read_text().splitlines()]
     assert any(row.get("game/growth_lod") is not None for row in rows)

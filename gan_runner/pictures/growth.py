@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from gan_runner.datasets.spec import Source
+from gan_runner.metrics import rows
 from gan_runner.metrics.probe import Draw, Findings
 from gan_runner.pictures import figure
 from gan_runner.pictures.grid import IMAGES, grid
@@ -23,6 +25,8 @@ PANEL = 250
 @dataclass(frozen=True)
 class Growth:
     """`samples_4x4`, `samples_8x8`, ...: a grid of samples under the name of the resolution that they have now.
+
+    Beside it `real_4x4`, `real_8x8`, ..., training images at that resolution.
 
     The samples themselves tell, since a coarse one consists of equal squares. As soon as the next resolution fades in
     they no longer do, so each name keeps the last look at its resolution while that was settled.
@@ -40,7 +44,10 @@ class Growth:
     def __call__(self, draw: Draw, source: Source) -> Findings:
         images = source.decode(draw(self.n))
         size = resolution(images)
-        return Findings(pictures={f"samples_{size}x{size}": grid(images)})
+        real = coarse(rows.some(source, self.n), size)
+        return Findings(
+            pictures={f"samples_{size}x{size}": grid(images), f"real_{size}x{size}": grid(source.decode(real))}
+        )
 
 
 def resolution(images: Tensor) -> int:
@@ -51,36 +58,42 @@ def resolution(images: Tensor) -> int:
     return size
 
 
+def coarse(images: Tensor, size: int) -> Tensor:
+    """Images (n, C, H, H) in which squares are averaged, so that there are `size` in a line."""
+    times = images.shape[3] // size
+    return enlarged(F.avg_pool2d(images, times), times)
+
+
 def enlarged(images: Tensor, times: int) -> Tensor:
     return images.repeat_interleave(times, 2).repeat_interleave(times, 3)
 
 
-def kept(run: Path) -> dict[int, Tensor]:
-    """Resolution -> the latest grid, uint8 RGB (height, width, 3), among the pictures of a run folder."""
+def kept(run: Path, what: str = "samples") -> dict[int, Tensor]:
+    """Resolution -> the latest grid of "samples" or "real" images, uint8 RGB (height, width, 3), of a run folder."""
     import numpy as np
     from PIL import Image
 
     found = {}
-    for path in (run / "pictures").glob("samples_*.png"):
-        if name := re.fullmatch(r"samples_(\d+)x\1", path.stem):
+    for path in (run / "pictures").glob(f"{what}_*.png"):
+        if name := re.fullmatch(rf"{what}_(\d+)x\1", path.stem):
             found[int(name[1])] = torch.from_numpy(np.array(Image.open(path).convert("RGB")))
     return dict(sorted(found.items()))
 
 
-def table(rows: Mapping[str, Mapping[int, Tensor]]) -> Tensor:
-    """One row of pictures a data set, one column a resolution, uint8 RGB (height, width, 3).
+def table(lines: Mapping[str, Mapping[int, Tensor]]) -> Tensor:
+    """One row of pictures a name, one column a resolution, uint8 RGB (height, width, 3).
 
     Args:
-        rows: name of the data set -> resolution -> grid uint8 RGB (height, width, 3).
+        lines: name of the row -> resolution -> grid uint8 RGB (height, width, 3).
 
     Raises:
         ValueError: there is no grid at all.
     """
-    columns = sorted({size for grids in rows.values() for size in grids})
+    columns = sorted({size for grids in lines.values() for size in grids})
     if not columns:
         raise ValueError("no run has kept grids of its resolutions: train with the probe gan_runner.pictures.growth")
-    sheet, axes = figure.panels(len(rows), len(columns), PANEL, PANEL)
-    for i, (name, grids) in enumerate(rows.items()):
+    sheet, axes = figure.panels(len(lines), len(columns), PANEL, PANEL)
+    for i, (name, grids) in enumerate(lines.items()):
         for j, size in enumerate(columns):
             ax = axes[i * len(columns) + j]
             figure.label(ax, title=f"{size}x{size}" if i == 0 else "", y=name if j == 0 else "")
