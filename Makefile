@@ -10,7 +10,7 @@ RULES := gan_runner.losses.reweighting.
 .PHONY: help setup demo test test-slow test-gpu bench table-modes table-adagan table-progressive lint clean tensorboard
 
 help: ## what each target does
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.ready ## an environment with everything, in .venv
 
