@@ -108,17 +108,26 @@ def test_samples_stay_within_what_the_generator_can_make(bound: float | None) ->
     assert (float(moved.abs().max()) <= 1) == (bound is not None)
 
 
+def test_a_generator_is_asked_to_learn_nothing_but_how_samples_moved() -> None:
+    """Batch norm is in the mode of the lessons: of samples that have not moved there is nothing to learn."""
+    s, z = state(), torch.randn(8, 2)
+    still = game().sample_pool(s, z, 8)
+    lesson, _ = game().lesson(s.nets, z, still)
+    assert lesson == 0
+    unlike, _ = game().lesson(s.nets, z.flip(0)[:4], still.flip(0)[:4])
+    assert unlike > 0  # other statistics: the test can fail
+
+
 def test_moving_samples_touches_no_network() -> None:
     s = state()
     before = {k: v.clone() for k, v in s.nets.state_dict().items()}
-    samples = game().sample_pool(s, torch.randn(8, 2), 4)
-    game().flow(s.nets, samples, 4)
+    game().flow(s.nets, torch.randn(8, 2), 4)
     assert all(torch.equal(v, before[k]) for k, v in s.nets.state_dict().items())
     assert all(p.grad is None for p in s.nets.parameters()) and all(net.training for net in s.nets.children())
 
 
 def test_who_moves_how_often() -> None:
-    """inner * n_critic discriminator steps, passes * pool lessons; batch statistics are those of the lessons."""
+    """inner * n_critic discriminator steps, passes * pool lessons; batch statistics see the pool and the lessons."""
     s, g = state(), game(inner=3, n_critic=2, pool=4, passes=[[0, 1], [5, 2]])
     counts = {name: 0 for name in s.players}
     for name, player in s.players.items():
@@ -132,7 +141,7 @@ def test_who_moves_how_often() -> None:
     assert g.batches(s.clock) == 6
     logs = g.step(s, torch.randn(6 * 8, 2), g.prepare(s))
     assert counts == {"discriminator": 6, "generator": 4}
-    assert int(s.nets["generator"].net[1].num_batches_tracked) == 4
+    assert int(s.nets["generator"].net[1].num_batches_tracked) == 4 + 4
     assert {"generator/loss", "generator/shift", "discriminator/loss", "score/real", "score/fake"} <= logs.keys()
     s.clock.step = 4
     assert g.prepare(s) == 1

@@ -107,11 +107,13 @@ class VGrow(Adversarial):
 
     @torch.no_grad()
     def sample_pool(self, s: State, z: Tensor, batch: int) -> Tensor:
-        """Samples (n, *shape) of latents (n, latent) in evaluation mode, a batch at a time."""
-        G = s.nets["generator"].eval()
-        samples = torch.cat([self.generate(s, part) for part in z.split(batch)])
-        G.train()
-        return samples
+        """Samples (n, *shape) of latents (n, latent), a batch at a time.
+
+        In training mode, as the lessons are: between the modes of batch norm samples differ by a thousand times what a
+        step along the flow moves them, and the generator would learn that difference. (The paper's code draws them in
+        evaluation mode.)
+        """
+        return torch.cat([self.generate(s, part) for part in z.split(batch)])
 
     def flow(self, nets: Nets, samples: Tensor, batch: int) -> Tensor:
         """Samples (n, *shape) after one step along the velocity s(d) grad d, within what the generator can make."""
