@@ -78,8 +78,9 @@ def resolve(name: str, group: str, path: str, trust: Sequence[str]) -> Any:
         raise UsageError(f"{path}._target_={name}: {error}", "correct the name", id="F60") from error
     target = getattr(module, attribute, None)
     if target is None:
-        near = difflib.get_close_matches(attribute, [n for n in vars(module) if not n.startswith("_")], 1)
-        hint = f"did you mean {module_name}.{near[0]}?" if near else f"look into {module_name}"
+        known = {n.lower(): n for n in vars(module) if not n.startswith("_")}
+        near = difflib.get_close_matches(attribute.lower(), known, 1)
+        hint = f"did you mean {module_name}.{known[near[0]]}?" if near else f"look into {module_name}"
         raise UsageError(f"{path}._target_={name} does not exist", hint, id="F60")
     if not callable(target) or not inside(getattr(target, "__module__", "") or ""):
         raise refusal

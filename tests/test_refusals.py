@@ -169,6 +169,12 @@ def test_f64_no_yaml_names_code_outside_its_room(name: str, group: str) -> None:
     assert caught.value.code == 77 or "does not exist" in caught.value.what
 
 
+def test_a_class_in_the_wrong_case_is_named_as_it_is() -> None:
+    with pytest.raises(UsageError, match="does not exist") as caught:
+        construct.construct({"_target_": "gan_runner.losses.veegan.VEEGAN"}, "loss")
+    assert caught.value.fix == "did you mean gan_runner.losses.veegan.Veegan?"
+
+
 @pytest.mark.parametrize("name", ["../x", "/tmp/x", "a\0b", "link/x"])
 def test_f65_a_run_name_cannot_lead_out_of_its_root(name: str, tmp_path: Path) -> None:
     (tmp_path / "outputs").mkdir(), (tmp_path / "secret").mkdir()
