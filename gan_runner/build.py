@@ -20,7 +20,7 @@ from gan_runner.losses.objective import Generator, Objective
 from gan_runner.metrics.probe import Probe
 from gan_runner.metrics.stopping import CHECKS, suit
 from gan_runner.models.packing import pack_of
-from gan_runner.state import Clock, State
+from gan_runner.state import Clock, State, evaluating
 
 
 def build(cfg: Mapping[str, Any]) -> Run:
@@ -182,16 +182,12 @@ def check_nets(nets: Mapping[str, nn.Module], spec: Spec, batch: int, objective:
             )
     if "generator" not in nets:
         return
-    for net in nets.values():
-        net.eval()
     generator = cast(Generator, nets["generator"])
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+    with evaluating(nets.values()), torch.no_grad(), torch.random.fork_rng(devices=[]):
         made = generator(generator.noise(2 * max(packs.values())))
         found = {"generator": (made.shape[1:], spec.shape)}
         if made.shape[1:] == spec.shape and (scores := objective.judge(nets, made)) is not None:
             found["discriminator"] = (scores.shape[1:], ())
-    for net in nets.values():
-        net.train()
     for what, (shape, expected) in found.items():
         if tuple(shape) != tuple(expected):
             raise UsageError(

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
 from gan_runner.loop import reseed
 from gan_runner.losses.objective import Objective
-from gan_runner.state import State
+from gan_runner.models.packing import pack_of
+from gan_runner.state import State, evaluating
 
 CHUNK = 256
-JUDGED = 252
-"""Samples judged at once: packs of 2, 3, 4, 6 or 7 fill them."""
+"""Samples made, or judged, at once."""
 
 
 class Draw:
@@ -30,19 +29,22 @@ class Draw:
     @torch.no_grad()
     def __call__(self, n: int, *, live: bool = False) -> Tensor:
         """(n, *shape) samples, from the moving average unless `live`."""
-        with evaluating(self.state if live else self.state.averaged()) as s:
+        s = self.state if live else self.state.averaged()
+        with evaluating(s.nets.values()):
             return torch.cat([self.objective.generate(s, z) for z in self.chunks(s, n)])
 
     @torch.no_grad()
     def latents(self, n: int) -> Tensor:
         """(n, latent): what a call for n samples makes them from."""
-        with evaluating(self.state.averaged()) as s:
+        s = self.state.averaged()
+        with evaluating(s.nets.values()):
             return torch.cat([*self.chunks(s, n)])
 
     @torch.no_grad()
     def generate(self, z: Tensor) -> Tensor:
         """(n, *shape) samples of latents (n, latent), from the moving average."""
-        with evaluating(self.state.averaged()) as s:
+        s = self.state.averaged()
+        with evaluating(s.nets.values()):
             return torch.cat([self.objective.generate(s, part) for part in z.split(CHUNK)])
 
     def chunks(self, s: State, n: int) -> Iterator[Tensor]:
@@ -53,7 +55,8 @@ class Draw:
     @torch.no_grad()
     def interpolate(self, rows: int, columns: int) -> Tensor | None:
         """(rows * columns, *shape): row by row from one latent to another, along the great circle between them."""
-        with evaluating(self.state.averaged()) as s:
+        s = self.state.averaged()
+        with evaluating(s.nets.values()):
             reseed(self.seed, -1, self.device)
             ends = self.objective.latent(s, 2 * rows)
             if ends.dim() != 2:
@@ -65,17 +68,24 @@ class Draw:
 
     @torch.no_grad()
     def judge(self, x: Tensor) -> Tensor | None:
-        """Scores (n,) of samples (n, *shape) by the live discriminator, or (n / k,) of packs; None if there is none."""
-        with evaluating(self.state) as s:
+        """Scores (n,) of samples (n, *shape) by the live discriminator; None if there is none.
+
+        Where it judges packs of k, (n // k,): samples that do not fill one are left out.
+        """
+        nets = self.state.nets
+        pack = max(map(pack_of, nets.values()), default=1)
+        whole, at_once = len(x) // pack * pack, max(CHUNK // pack, 1) * pack
+        with evaluating(nets.values()):
             reseed(self.seed, -1, self.device)
-            scores = [self.objective.judge(s.nets, part) for part in x.split(JUDGED)]
+            scores = [self.objective.judge(nets, part) for part in x[:whole].split(at_once)]
         known = [part for part in scores if part is not None]
         return torch.cat(known) if known else None
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor | None:
         """Samples (n, *shape) by way of their latents, which the generator's moving average sends back."""
-        with evaluating(self.state.averaged()) as s:
+        s = self.state.averaged()
+        with evaluating(s.nets.values()):
             reseed(self.seed, -1, self.device)
             return self.objective.reconstruct(s, x)
 
@@ -85,15 +95,3 @@ def slerp(a: Tensor, b: Tensor, t: float) -> Tensor:
     cosine = (a * b).sum(1, keepdim=True) / (a.norm(dim=1, keepdim=True) * b.norm(dim=1, keepdim=True))
     angle = cosine.clamp(-1 + 1e-6, 1 - 1e-6).acos()
     return (((1 - t) * angle).sin() * a + (t * angle).sin() * b) / angle.sin()
-
-
-@contextmanager
-def evaluating(s: State) -> Iterator[State]:
-    """Networks in evaluation mode, and afterwards back in the mode each had."""
-    modes = {role: net.training for role, net in s.nets.items()}
-    s.nets.eval()
-    try:
-        yield s
-    finally:
-        for role, net in s.nets.items():
-            net.train(modes[role])

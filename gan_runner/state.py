@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
@@ -211,3 +212,16 @@ class State:
         """A saved optimizer state under the configured settings: changing `optimizer.lr` on resume has effect."""
         own = player.optimizer.state_dict()["param_groups"]
         return {"state": saved["state"], "param_groups": own}
+
+
+@contextmanager
+def evaluating(nets: Iterable[nn.Module]) -> Iterator[None]:
+    """Networks in evaluation mode, and afterwards back in the mode each had."""
+    modes = [(net, net.training) for net in nets]
+    for net, _ in modes:
+        net.eval()
+    try:
+        yield
+    finally:
+        for net, training in modes:
+            net.train(training)

@@ -37,15 +37,12 @@ def grids(run: Path) -> dict[int, Tensor]:
     Raises:
         ValueError: it keeps none.
     """
-    import numpy as np
-    from PIL import Image
-
     found = {int(p.stem[8:]): p for p in (run / "pictures").glob("samples-*.png") if re.fullmatch(r"\d+", p.stem[8:])}
     if not found:
         raise ValueError(f"{run} keeps no pictures of samples at single steps")
     steps = sorted(found)
     chosen = [steps[int(i)] for i in torch.linspace(0, len(steps) - 1, min(SHOWN, len(steps))).round()]
-    return {step: torch.from_numpy(np.array(Image.open(found[step]).convert("RGB"))) for step in chosen}
+    return {step: png.read(found[step]) for step in chosen}
 
 
 def progress(name: str, curve: Curve, pictures: Mapping[int, Tensor]) -> Tensor:

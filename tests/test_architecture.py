@@ -32,7 +32,7 @@ ROOMS = {
     "signals": (set(), set()),
     "logbook": ({"console", "folder", "pictures.png"}, {"torch", "tensorboard"}),
     "console": (set(), set()),
-    "draw": ({"loop", "state", "losses.objective"}, {"torch"}),
+    "draw": ({"loop", "state", "losses.objective", "models.packing"}, {"torch"}),
     "config": ({"folder"}, {"hydra", "omegaconf", "yaml"}),
 }
 HYDRA = {"__main__", "config", "usage", "sweep", "train"}

@@ -1,4 +1,4 @@
-"""Forty command lines that cannot work: no traceback, the right code, one line with key and remedy, nothing created."""
+"""Command lines that cannot work: no traceback, the right code, one line with key and remedy, nothing created."""
 
 from __future__ import annotations
 
@@ -51,6 +51,9 @@ BAD = [
     ("loss.n_critic=0", 2, ["n_critic=0"]),
     ("loss=wgan_gp loss.penalties.gradient_penalty.weight=-1", 2, ["weight=-1"]),
     ("loss=wgan loss.constraints.clip.bound=0", 2, ["bound=0"]),
+    ("loss=ns_consensus +loss.penalties.r1.weight=5", 2, ["penalties.r1", "_target_"]),
+    ("dataset=ring8 loss=veegan +loss.terms.cycle.weight=5", 2, ["terms.cycle", "_target_"]),
+    ("dataset=ring8 loss=vgrow_kl loss.payoff._target_=gan_runner.losses.payoffs.Wasserstein", 2, ["logits"]),
     ("device=gpu", 2, ["device=gpu", "cuda"]),
     ("device=cuda:99", 69, ["cuda:99", "device=auto"]),
     ("discriminator_norm=bach", 2, ["discriminator_norm=bach", "batch"]),

@@ -96,13 +96,16 @@ def test_asking_for_scores_and_reconstructions_changes_nothing(loss: str) -> Non
         assert again is not None and again.shape == (600, 2) and torch.equal(again, draw.reconstruct(x))
 
 
-@pytest.mark.parametrize("pack", [2, 3])
+@pytest.mark.parametrize("pack", [2, 3, 5])
 def test_scores_of_packs_are_not_drawn_as_those_of_points(pack: int) -> None:
     options = ("dataset=ring8", "model=mlp_packed", f"model.discriminator.pack={pack}", "dataset.n=500", "probes=none")
-    run = build(compose(*options, "train.batch_size=12"))
+    run = build(compose(*options, "train.batch_size=30"))
     draw = Draw(run.objective, run.state, run.source.device)
-    scores = draw.judge(rows.some(run.source, 300))
-    assert scores is not None and len(scores) == 300 // pack
+    x = rows.some(run.source, 301)
+    scores = draw.judge(x)
+    assert scores is not None and len(scores) == 301 // pack
+    with torch.no_grad():
+        torch.testing.assert_close(scores, run.state.nets["discriminator"].eval()(x[: 301 // pack * pack]))
     assert plane.LevelSets()(draw, run.source).pictures == {}
 
 

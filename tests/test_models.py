@@ -231,8 +231,8 @@ def test_wgan_gp_halves_28_to_4_as_tensorflow_pads_and_doubles_it_back() -> None
     assert not of(nn.modules.batchnorm._NormBase, G) + of(nn.modules.batchnorm._NormBase, D)
     z = G.noise(4)
     assert torch.allclose((G(z) + 1) / 2, G.net(z).sigmoid(), atol=1e-6)
-    first = of(CONVOLUTIONS, D)[1].weight
-    assert first.std().item() == pytest.approx(math.sqrt(4 / (25 * (64 + 128))), rel=0.02)
+    drawn = [layer.weight.std().item() for net in (D, G) for layer in of((nn.Linear, *CONVOLUTIONS), net)]
+    assert drawn == pytest.approx([0.0970, 0.0408, 0.0289, 0.0221, 0.0218, 0.0289, 0.0408, 0.0970], rel=0.03)
 
 
 # -- priors ----------------------------------------------------------------------------------------

@@ -170,8 +170,11 @@ def test_r3gan_begins_as_its_shortcuts() -> None:
 def test_r3gan_resizes_without_changing_what_is_constant_or_linear() -> None:
     up, down = r3gan.Resize(up=True), r3gan.Resize(up=False)
     ramp = torch.arange(8.0).expand(1, 2, 8, 8)
-    assert torch.allclose(up(ramp)[..., 1:-1, 1:-1], (torch.arange(16.0) / 2).expand(1, 2, 16, 16)[..., 1:-1, 1:-1])
-    assert torch.allclose(down(ramp)[..., 1:, 1:], 2 * torch.arange(4.0).expand(1, 2, 4, 4)[..., 1:, 1:])
+    assert torch.allclose(
+        up(ramp)[..., 1:-1, 1:-1], (torch.arange(16.0) / 2 - 0.25).expand(1, 2, 16, 16)[..., 1:-1, 1:-1]
+    )
+    halved = (2 * torch.arange(4.0) + 0.5).expand(1, 2, 4, 4)  # in the middle of two pixels, as what is enlarged
+    assert torch.allclose(down(ramp)[..., 1:-1, 1:-1], halved[..., 1:-1, 1:-1])
     a, b = torch.randn(1, 2, 8, 8), torch.randn(1, 2, 16, 16)
     assert torch.allclose((up(a) * b).sum(), 4 * (a * down(b)).sum(), rtol=1e-4)  # each is the other's transpose
 

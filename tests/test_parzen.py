@@ -40,9 +40,9 @@ def test_far_rows_do_not_underflow() -> None:
 
 def test_the_width_is_that_of_the_data() -> None:
     """Rows that lie sigma away from the centres choose sigma."""
-    assert torch.allclose(WIDTHS[[0, -1]], torch.tensor([0.1, 1.0], dtype=torch.float64))
+    assert WIDTHS[0] == pytest.approx(0.1) and WIDTHS[-1] == pytest.approx(1)
     centres = 100 * normal(20, 50)
-    for sigma in WIDTHS[[0, 4, 9]]:
+    for sigma in (WIDTHS[0], WIDTHS[4], WIDTHS[9]):
         rows = centres.repeat(20, 1) + sigma * normal(400, 50, seed=2)
         assert choose(rows, centres) == float(sigma)
 

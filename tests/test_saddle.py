@@ -19,6 +19,7 @@ from gan_runner.losses import orders, payoffs
 from gan_runner.losses.games import Dirac, Game, Matrix, Quadratic, SoftMatrix
 from gan_runner.losses.saddle import Saddle
 from gan_runner.metrics.saddle import Convergence, approach, distances, radius, rate, walked
+from gan_runner.pictures import portrait as portraits
 from gan_runner.pictures.figure import FAKE, REAL
 from gan_runner.pictures.portrait import Portrait, velocity
 from gan_runner.pictures.rates import rates
@@ -338,6 +339,16 @@ def test_compiled_methods_equal_eager(method: str) -> None:
     assert parity("saddle", "compiled", "loss/game=rock_paper_scissors", f"loss/method={method}") < 1e-12
 
 
+def test_the_time_of_a_game_that_overflows_is_counted_from_its_first_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of ten plays the last three are not finite: seven are drawn, and they are the first."""
+    drawn = []
+    monkeypatch.setattr(portraits, "decay", lambda ax, game, way, first: drawn.append((first, len(way))))
+    way = torch.randn(10, 2, dtype=torch.float64)
+    way[7:] = torch.inf
+    portraits.portrait(Quadratic(), way, way[:7].mean(0), "simultaneous", step=9)
+    assert drawn == [(0, 7)]
+
+
 def test_probes_find_nothing_where_no_game_is_played() -> None:
     run = build(compose("dataset=none", "loss=ns", "train.batch_size=4", "train.steps=2"))
     fit(run)
@@ -371,11 +382,14 @@ def test_players_of_the_wrong_size_are_refused() -> None:
 
 
 def test_rates_picture_marks_thresholds() -> None:
+    """Of two curves that cannot be told apart, the one that reaches 1 has more of its colour: the mark."""
     steps = torch.linspace(0.01, 1, 100)
-    lines = [(steps, steps + 0.5)]
-    drawn = rates(["a game"], {"method": lines}, {"method": [(steps[::10], steps[::10] + 0.5)]})
-    without = rates(["a game"], {"method": [(steps, steps * 0)]}, {"method": [(steps[::10], steps[::10] * 0)]})
-    assert drawn.shape == without.shape and share(drawn, FAKE) > share(without, FAKE)
+    reaching, falling_short = (1 + 0.2 * (steps - 1) + shift for shift in (1e-3, -1e-3))
+    drawn, without = (
+        rates(["a game"], {"method": [(steps, line)]}, {"method": [(steps[::10], line[::10])]})
+        for line in (reaching, falling_short)
+    )
+    assert drawn.shape == without.shape and share(drawn, FAKE) > 1.02 * share(without, FAKE)
 
 
 def test_a_sweep_over_games_and_methods(cli: Callable, tmp_path: Path) -> None:

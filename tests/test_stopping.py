@@ -462,7 +462,7 @@ def test_probes_by_themselves() -> None:
     made = build(compose("dataset=ring8", "dataset.n=600", "probes=none", "train.batch_size=16", ASIDE))
     draw = Draw(made.objective, made.state, made.source.device)
     found = JS(n=50)(draw, made.source).scalars
-    x, fake = (draw.judge(rows).double() for rows in (made.source.held_out.take(order(60)[:48]), draw(48, live=True)))  # type: ignore[union-attr]
+    x, fake = (draw.judge(rows).double() for rows in (made.source.held_out.take(order(60)[:50]), draw(50, live=True)))  # type: ignore[union-attr]
     assert found == pytest.approx(prove(x, fake))
     apart = C2ST(n=60, steps=200)(draw, made.source).scalars
     assert apart["c2st_accuracy"] > 0.8 and apart["c2st_p_value"] < 1e-3

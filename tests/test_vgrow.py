@@ -12,7 +12,7 @@ from gan_runner import optimizers
 from gan_runner.datasets.spec import Spec
 from gan_runner.losses import vgrow
 from gan_runner.losses.payoffs import Minimax, NonSaturating, Payoff, Wasserstein
-from gan_runner.losses.vgrow import JS, KL, Jeffrey, LogD, Pace, VGrow
+from gan_runner.losses.vgrow import JS, KL, Jeffrey, LogD, Pace, ReverseKL, VGrow
 from gan_runner.models import mlp
 from gan_runner.state import State
 from tests.test_state import Discriminator, Generator
@@ -22,6 +22,7 @@ DIVERGENCES: dict[type[Pace], Callable[[Tensor], Tensor]] = {
     JS: lambda r: r * r.log() - (r + 1) * ((r + 1) / 2).log(),
     LogD: lambda r: (r + 1) * (r + 1).log(),
     Jeffrey: lambda r: (r - 1) * r.log(),
+    ReverseKL: lambda r: -r.log(),
 }
 
 

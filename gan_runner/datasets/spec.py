@@ -10,6 +10,9 @@ from torch import Tensor
 
 CPU = torch.device("cpu")
 
+KINDS = frozenset({"image", "table", "series"})
+"""The kinds of data that there are."""
+
 
 @dataclass(frozen=True)
 class Spec:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from gan_runner.datasets.spec import Source
 from gan_runner.errors import UsageError
 from gan_runner.losses.objective import Around
 from gan_runner.losses.penalties import full
 from gan_runner.losses.reweighting import Equal, Reweighting, Share, TheoryStar
-from gan_runner.state import Clock, Logs, Nets, State
+from gan_runner.state import Clock, Logs, Nets, State, evaluating
 
 CHUNK = 840
 """Rows that the classifier judges at once, a multiple of every pack up to 8."""
@@ -116,7 +115,7 @@ class AdaGAN(Around):
     def ratios(self, s: State, source: Source) -> Tensor:
         """d (n,) of all real rows, float64 on the CPU: e^-logit is (1 - D) / D."""
         n, found = len(source), []
-        with judging(s.nets.values()):
+        with evaluating(s.nets.values()):
             for start in range(0, n, CHUNK):
                 score = full(self.score(s.nets, source.take(torch.arange(start, start + CHUNK) % n)))
                 found.append((-score.double()).exp().clamp(max=MOST).repeat_interleave(CHUNK // len(score)))
@@ -132,7 +131,7 @@ class AdaGAN(Around):
         components, inner = key
         if not components:
             return self.game.step(s, x, inner)
-        with torch.no_grad(), judging([s.nets["generator"]]):
+        with torch.no_grad(), evaluating([s.nets["generator"]]):
             fake = self.mixture(s, self.latent(s, len(x)), components)
         return s.players["discriminator"].descend(self.ratio_loss, s.nets, x, fake)
 
@@ -199,13 +198,3 @@ def begin_anew(s: State) -> None:
 def shuffled(x: Tensor) -> Tensor:
     """The same numbers in random order."""
     return x.flatten()[torch.randperm(x.numel()).to(x.device)].view_as(x)
-
-
-@contextmanager
-def judging(nets: Collection[nn.Module]) -> Iterator[None]:
-    """Networks in evaluation mode, and afterwards in training mode again."""
-    for net in nets:
-        net.eval()
-    yield
-    for net in nets:
-        net.train()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -62,11 +62,7 @@ class Adversarial(Objective):
         if self.n_critic < 1:
             raise ValueError(f"n_critic={self.n_critic} is below 1")
         for kind in ("penalties", "extras", "constraints"):
-            for name, part in getattr(self, kind).items():
-                if not callable(part):
-                    raise ValueError(
-                        f"{kind}.{name}={part} has no _target_: name its class, or choose a loss that has it"
-                    )
+            require_parts(kind, getattr(self, kind))
 
     @property
     def per_sample(self) -> bool:
@@ -177,10 +173,12 @@ class Repeating(Adversarial):
 class Simultaneous(Adversarial):
     """Both players look before either moves (the code of Goodfellow et al. 2014); one forward pass of the generator.
 
-    Orders in which players look more than once see the same real rows and latents each time.
+    The discriminator judges these samples once for each player, with dropout of its own each time. Orders in which
+    players look more than once see the same real rows and latents each time.
     """
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.n_critic != 1:
             raise ValueError(f"n_critic={self.n_critic}: players that look together know only n_critic=1")
         if self.warmup is not None:
@@ -239,3 +237,10 @@ class Consensus(Simultaneous):
     def judged(self, fake: Tensor) -> Tensor:
         """With their graph: the generator has a part in the discriminator's gradient, and J says which."""
         return fake
+
+
+def require_parts(kind: str, parts: Mapping[str, Any]) -> None:
+    """Refuse settings of a part that no class is named for."""
+    for name, part in parts.items():
+        if not callable(part):
+            raise ValueError(f"{kind}.{name}={part} has no _target_: name its class, or choose a loss that has it")

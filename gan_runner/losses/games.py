@@ -138,24 +138,20 @@ class Matrix:
 
     Attributes:
         payoff: A, a row for each pure strategy of x, a column for each of y.
-        title: what to call it.
+        name: what to call it.
 
     Raises:
         ValueError: `payoff` is no matrix.
     """
 
     payoff: Sequence[Sequence[float]]
-    title: str = "matrix game"
+    name: str = "matrix game"
     axes = ("p", "q")
 
     def __post_init__(self) -> None:
         rows = [list(row) for row in self.payoff if isinstance(row, (list, tuple))]
         if len(rows) != len(self.payoff) or len({len(row) for row in rows}) != 1 or not rows[0]:
             raise ValueError(f"payoff={self.payoff} is not a list of rows of the same length")
-
-    @property
-    def name(self) -> str:
-        return self.title
 
     @property
     def sizes(self) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, cast
+from typing import Any, ClassVar, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -132,6 +132,12 @@ class Around(Objective):
 
     def setup(self, s: State, rows: int) -> None:
         self.game.setup(s, rows)
+
+    def prepare(self, s: State) -> Hashable:
+        return self.game.prepare(s)
+
+    def step(self, s: State, x: Tensor, key: Any) -> Logs:
+        return self.game.step(s, x, key)
 
     def weigh(self, s: State, source: Source) -> Tensor | None:
         return self.game.weigh(s, source)

@@ -9,7 +9,7 @@ from typing import ClassVar, Protocol, cast
 import torch
 from torch import Tensor
 
-from gan_runner.losses.adversarial import Adversarial
+from gan_runner.losses.adversarial import Adversarial, require_parts
 from gan_runner.losses.payoffs import Logistic
 from gan_runner.losses.penalties import full
 from gan_runner.state import Logs, Nets, State
@@ -82,6 +82,7 @@ class Veegan(Adversarial):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require_parts("terms", self.terms)
         if self.penalties or self.extras:
             raise ValueError("penalties=..., extras=...: VEEGAN's discriminator sees pairs; leave both empty")
 

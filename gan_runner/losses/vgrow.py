@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gan_runner.losses.adversarial import Adversarial
 from gan_runner.losses.penalties import full
-from gan_runner.state import Clock, Logs, Nets, State
+from gan_runner.state import Clock, Logs, Nets, State, evaluating
 
 MOST = 100.0
 """Where paces that are exponentials stop."""
@@ -53,12 +53,19 @@ class Jeffrey:
         return (1 + score.exp()).clamp(max=MOST)
 
 
+class ReverseKL:
+    """f = -log r, s = e^d; KL(p || q), which f-GAN papers call KL."""
+
+    def __call__(self, score: Tensor) -> Tensor:
+        return score.exp().clamp(max=MOST)
+
+
 @dataclass(frozen=True)
 class VGrow(Adversarial):
     """Gao et al. (2019), Algorithm 1; with `inner`, `pool` and passes of 1 as Gao et al. (2022) train it.
 
     One iteration: a pool of samples is drawn; `inner` times the discriminator learns to tell them from real rows
-    (`n_critic` steps with its logistic loss), and every sample moves by eta s(d) grad d; then the generator learns, by
+    (`n_critic` steps with the payoff's loss), and every sample moves by eta s(d) grad d; then the generator learns, by
     least squares, to send its latents where their samples have gone.
 
     Attributes:
@@ -69,7 +76,7 @@ class VGrow(Adversarial):
         passes: [[iteration, passes over the pool from then on], ...] of the generator, the first from 0.
 
     Raises:
-        ValueError: a number is out of range.
+        ValueError: a number is out of range, the payoff's scores are no logits, or there are extras or a warm-up.
     """
 
     divergence: Pace = field(default_factory=KL)
@@ -80,6 +87,8 @@ class VGrow(Adversarial):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.extras or self.warmup or self.scale != "logit":
+            raise ValueError("extras=..., warmup=..., payoff=...: a flow needs logits, and has neither of the others")
         if self.eta <= 0 or self.inner < 1 or self.pool < 1:
             raise ValueError(f"eta={self.eta} must be above 0, inner={self.inner} and pool={self.pool} 1 or more")
         if not self.passes or self.passes[0][0] != 0 or min(times for _, times in self.passes) < 1:
@@ -117,9 +126,9 @@ class VGrow(Adversarial):
 
     def flow(self, nets: Nets, samples: Tensor, batch: int) -> Tensor:
         """Samples (n, *shape) after one step along the velocity s(d) grad d, within what the generator can make."""
-        D, bound = nets["discriminator"].eval(), getattr(nets["generator"], "bound", None)
-        moved = torch.cat([part + self.eta * self.velocity(D, part) for part in samples.split(batch)])
-        D.train()
+        D, bound = nets["discriminator"], getattr(nets["generator"], "bound", None)
+        with evaluating([D]):
+            moved = torch.cat([part + self.eta * self.velocity(D, part) for part in samples.split(batch)])
         return moved if bound is None else moved.clamp(-bound, bound)
 
     def velocity(self, D: nn.Module, samples: Tensor) -> Tensor:

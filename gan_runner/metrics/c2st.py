@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_runner.datasets.spec import Source
+from gan_runner.datasets.spec import KINDS, Source
 from gan_runner.metrics import rows
 from gan_runner.metrics.features import Features, Space
-from gan_runner.metrics.js import DATA, accuracy
+from gan_runner.metrics.js import accuracy
 from gan_runner.metrics.probe import Draw, Findings
 
 BATCH = 128
@@ -43,7 +43,7 @@ class C2ST:
     hidden: int = 64
     steps: int = 500
 
-    kinds: ClassVar[frozenset[str]] = DATA
+    kinds: ClassVar[frozenset[str]] = KINDS
 
     def __post_init__(self) -> None:
         if self.n < 4:

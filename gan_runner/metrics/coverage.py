@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gan_runner.datasets.spec import Source
 from gan_runner.metrics import rows
+from gan_runner.metrics.parzen import choose, log_density
 from gan_runner.metrics.probe import Draw, Findings
 
 POWERS = range(-7, 7)
@@ -54,13 +55,6 @@ def coverage(fake: Tensor, more: Tensor, real: Tensor, missed: float = 0.05) -> 
     typical = float(torch.pdist(fake).median())
     if typical == 0:
         return math.nan  # more than half the samples are one point
-    near, d = torch.cdist(more, fake), fake.shape[1]
-    widths = [typical * 2.0**power for power in POWERS]
-    width = max(widths, key=lambda width: float(log_density(near, width).mean()) - d * math.log(width))
-    level = log_density(near, width).quantile(missed)
-    return float((log_density(torch.cdist(real, fake), width) > level).double().mean())
-
-
-def log_density(distances: Tensor, width: float) -> Tensor:
-    """log (k,) of the sum of n Gaussian kernels exp(-r^2 / 2 width^2) at distances r (k, n) from them."""
-    return (-0.5 * (distances / width).square()).logsumexp(1)
+    width = choose(more, fake, [typical * 2.0**power for power in POWERS])
+    level = log_density(more, fake, width).quantile(missed)
+    return float((log_density(real, fake, width) > level).double().mean())

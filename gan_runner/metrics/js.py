@@ -11,14 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gan_runner.datasets.spec import Source
+from gan_runner.datasets.spec import KINDS, Source
 from gan_runner.metrics import rows
 from gan_runner.metrics.probe import Draw, Findings
-
-DATA = frozenset({"image", "table", "series"})
-"""The kinds of data that there are."""
-PACKS = 12
-"""Rows are judged in multiples of it, which packs of 2, 3, 4 and 6 fill."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +33,7 @@ class JS:
     every: int = 1000
     n: int = 2000
 
-    kinds: ClassVar[frozenset[str]] = DATA
+    kinds: ClassVar[frozenset[str]] = KINDS
 
     def __call__(self, draw: Draw, source: Source) -> Findings:
         if not draw.objective.scale:
@@ -56,11 +51,10 @@ def unseen(draw: Draw, source: Source, n: int) -> tuple[Tensor, Tensor]:
     """As many held-out rows, always the same, as samples of the live generator, from latents that it never trained on.
 
     Returns:
-        Both (m, *shape), m = min(n, held-out rows) or up to 11 fewer.
+        Both (m, *shape), m = min(n, held-out rows).
     """
     assert source.held_out is not None
     m = min(n, len(source.held_out))
-    m -= m % PACKS if m > PACKS else 0
     return rows.some(source.held_out, m), draw(m, live=True)
 
 

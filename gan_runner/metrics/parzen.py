@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -15,7 +16,7 @@ from gan_runner.metrics.probe import Draw, Findings
 
 CHUNK = 1024
 """Rows of a distance matrix that are in memory at once."""
-WIDTHS = torch.logspace(-1, 0, 10, dtype=torch.float64)
+WIDTHS = [10 ** (k / 9 - 1) for k in range(10)]
 """Candidates for sigma, of which validation rows choose."""
 
 
@@ -54,10 +55,9 @@ def pixels(x: Tensor) -> Tensor:
     return (x.double().flatten(1) + 1) / 2
 
 
-def choose(validation: Tensor, centres: Tensor) -> float:
-    """The candidate under which the validation rows (n, d) are likeliest."""
-    likelihoods = [float(log_density(validation, centres, float(sigma)).mean()) for sigma in WIDTHS]
-    return float(WIDTHS[max(range(len(WIDTHS)), key=likelihoods.__getitem__)])
+def choose(validation: Tensor, centres: Tensor, widths: Sequence[float] = WIDTHS) -> float:
+    """The width under which the validation rows (n, d) are likeliest, given centres (m, d)."""
+    return max(widths, key=lambda sigma: float(log_density(validation, centres, sigma).mean()))
 
 
 def log_density(x: Tensor, centres: Tensor, sigma: float) -> Tensor:

@@ -56,7 +56,7 @@ class Draw(Protocol):
 
     def judge(self, x: Tensor) -> Tensor | None:
         """Scores, higher for more real, of samples (n, *shape) by the run's discriminator in evaluation mode: (n,), or
-        (n / k,) where it judges packs of k; None if nobody judges."""
+        (n // k,) where it judges packs of k; None if nobody judges."""
         ...
 
     def reconstruct(self, x: Tensor) -> Tensor | None:

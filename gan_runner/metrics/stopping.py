@@ -14,10 +14,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gan_runner.datasets.spec import Source
+from gan_runner.datasets.spec import KINDS, Source
 from gan_runner.errors import UsageError
 from gan_runner.metrics.c2st import C2ST
-from gan_runner.metrics.js import DATA, prove, scores, unseen
+from gan_runner.metrics.js import prove, scores, unseen
 from gan_runner.metrics.probe import Draw, Findings
 
 CHECKS = "stop.checks"
@@ -54,7 +54,7 @@ class Rule(ABC):
     tolerance: float = 0.02
     patience: int = 5
 
-    kinds: ClassVar[frozenset[str]] = DATA
+    kinds: ClassVar[frozenset[str]] = KINDS
     scale: ClassVar[str]
 
     def __post_init__(self) -> None:
@@ -64,6 +64,8 @@ class Rule(ABC):
             raise ValueError(f"patience={self.patience} is not from 1 to {KEPT // 2}")
         if self.tolerance <= 0:
             raise ValueError(f"tolerance={self.tolerance} is not positive")
+        if self.n < FEWEST:
+            raise ValueError(f"n={self.n} is below {FEWEST}: too few rows to judge by")
 
     def memory(self, device: torch.device) -> Tensor:
         """The empty table of checks (KEPT, 5)."""
@@ -148,7 +150,7 @@ class Plateau(Rule):
 
     That is when the mean of the last `patience` estimates differs from that of as many before them by less than two
     standard errors, taken from their spread, or by less than `tolerance` times the largest estimate there was. A critic
-    that has always said the same is taken for a dead one.
+    that has always said 0 is taken for a dead one.
 
     Args:
         patience: checks in a mean, 2 or more.

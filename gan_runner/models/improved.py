@@ -60,6 +60,8 @@ class Generator(roles.UniformGenerator):
 class Discriminator(roles.Discriminator):
     """Nine leaky convolutions with weight norm on noisy images, dropout where the size was halved, mean over positions.
 
+    Their code pads all but the seventh, keeps the gains of hidden layers fixed, and sets them by the first batch.
+
     Args:
         width: of the first three; the others have twice as many maps.
         dropout: the share of maps left out in training.

@@ -1,4 +1,5 @@
-"""The fully connected networks of the first GAN (Goodfellow et al. 2014, as their code sets them for MNIST).
+"""The fully connected networks of the first GAN (Goodfellow et al. 2014, as their code sets them for MNIST
+but for output biases from the data).
 
 Pixels lie in [-1, 1], not in their [0, 1]: the generator's sigmoid becomes tanh(x / 2), the discriminator maps back.
 """

@@ -1,7 +1,8 @@
 """The residual networks of variational gradient flow (Gao et al. 2019), for squares of 8 to 128 px.
 
 Every weight is divided by its largest singular value, which five power iterations per pass in training estimate; no
-convolution has a bias; weights start as N(0, 0.02).
+convolution has a bias; weights start as N(0, 0.02). (In their code an activation in place changes what the shortcuts
+see, too; here they see the block's input.)
 """
 
 from __future__ import annotations

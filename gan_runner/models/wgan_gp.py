@@ -14,6 +14,9 @@ from gan_runner.models import roles
 from gan_runner.models.checks import positive, quartered_image
 from gan_runner.models.layers import draw_weights
 
+AREA = 25
+"""Weights of a 5 x 5 kernel."""
+
 
 class Generator(roles.Generator):
     """Gaussian latents, projected to 256 maps of an eighth of the size and doubled three times, without norm.
@@ -74,5 +77,16 @@ class Discriminator(roles.Discriminator):
 
 
 def initialise(net: nn.Module) -> None:
-    """Uniform weights of variance 4 / (inputs + outputs), as in their code."""
-    draw_weights(net, partial(nn.init.xavier_uniform_, gain=2**0.5))
+    """Uniform weights as in their code, and biases of 0.
+
+    The variance is 2 / (inputs + outputs) of an affine map, and 4 / (inputs + outputs) of a convolution, counted for
+    one position where there are fewer: a stride of 2 leaves a quarter.
+    """
+    for layer in net.modules():
+        if isinstance(layer, nn.Linear):
+            draw_weights(layer, nn.init.xavier_uniform_)
+        elif isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+            many, few = len(layer.weight[0]) * AREA, len(layer.weight) * AREA / 4
+            draw_weights(
+                layer, partial(nn.init.uniform_, a=-((12 / (many + few)) ** 0.5), b=(12 / (many + few)) ** 0.5)
+            )

@@ -57,11 +57,11 @@ def legend(ax: Axes) -> None:
     )
 
 
-def around(points: Tensor) -> tuple[Tensor, Tensor]:
-    """The lower left and upper right corner (2,) of a frame around points (n, 2), with some room."""
+def around(points: Tensor, room: float = 0.15) -> tuple[Tensor, Tensor]:
+    """The lower left and upper right corner (2,) of a frame around points (n, 2), `room` of their range away."""
     low, high = points.min(0).values, points.max(0).values
-    room = 0.15 * (high - low)
-    return low - room, high + room
+    margin = room * (high - low).clamp(min=1e-6)
+    return low - margin, high + margin
 
 
 def shades(*colours: str) -> Colormap:

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gan_runner.datasets.spec import Source
+from gan_runner.datasets.spec import KINDS, Source
 from gan_runner.metrics.probe import Draw, Findings
 from gan_runner.pictures.curves import curves
 
@@ -17,8 +17,8 @@ from gan_runner.pictures.curves import curves
 class Gradients:
     """`gradients`: the norm of the last step's gradient with respect to each matrix of weights, by player.
 
-    The layers are counted from the input. `gradient_span_<player>` is the largest norm over the smallest. Finds nothing
-    before a step was made.
+    The layers are counted from the input; one without a gradient leaves a gap. `gradient_span_<player>` is the largest
+    norm over the smallest that is not 0. Finds nothing before a step was made.
 
     Args:
         every: steps between two calls.
@@ -26,22 +26,21 @@ class Gradients:
 
     every: int = 1000
 
-    kinds: ClassVar[frozenset[str]] = frozenset({"image", "table", "series"})
+    kinds: ClassVar[frozenset[str]] = KINDS
 
     def __call__(self, draw: Draw, source: Source) -> Findings:
         norms = {name: by_layer(player.params) for name, player in draw.state.players.items()}
-        norms = {name: found for name, found in norms.items() if len(found)}
+        norms = {name: found for name, found in norms.items() if len(found) and found.max() > 0}
         if not norms:
             return Findings()
         lines = {name: (torch.arange(1, len(found) + 1), found) for name, found in norms.items()}
         return Findings(
-            {f"gradient_span_{name}": float(found.max() / found.min()) for name, found in norms.items()},
+            {f"gradient_span_{name}": float(found.max() / found[found > 0].min()) for name, found in norms.items()},
             {"gradients": curves({"gradient of the last step": lines}, "layer, from the input", "norm", True)},
         )
 
 
 def by_layer(params: list[torch.nn.Parameter]) -> Tensor:
-    """Norms (k,) of the gradients that are not 0, of weights with two dimensions or more, in the order of layers."""
+    """Norms (k,) of the gradients of weights with two dimensions or more, in the order of layers."""
     norms = [p.grad.norm().cpu() for p in params if p.dim() > 1 and p.grad is not None]
-    found = torch.stack(norms) if norms else torch.zeros(0)
-    return found[found > 0]
+    return torch.stack(norms) if norms else torch.zeros(0)

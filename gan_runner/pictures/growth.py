@@ -15,7 +15,7 @@ from torch import Tensor
 from gan_runner.datasets.spec import Source
 from gan_runner.metrics import rows
 from gan_runner.metrics.probe import Draw, Findings
-from gan_runner.pictures import figure
+from gan_runner.pictures import figure, png
 from gan_runner.pictures.grid import IMAGES, grid
 
 PANEL = 250
@@ -70,13 +70,10 @@ def enlarged(images: Tensor, times: int) -> Tensor:
 
 def kept(run: Path, what: str = "samples") -> dict[int, Tensor]:
     """Resolution -> the latest grid of "samples" or "real" images, uint8 RGB (height, width, 3), of a run folder."""
-    import numpy as np
-    from PIL import Image
-
     found = {}
     for path in (run / "pictures").glob(f"{what}_*.png"):
         if name := re.fullmatch(rf"{what}_(\d+)x\1", path.stem):
-            found[int(name[1])] = torch.from_numpy(np.array(Image.open(path).convert("RGB")))
+            found[int(name[1])] = png.read(path)
     return dict(sorted(found.items()))
 
 

@@ -16,9 +16,9 @@ from torch import Tensor
 from gan_runner.datasets.spec import Source
 from gan_runner.metrics import rows
 from gan_runner.metrics.probe import Draw, Findings
-from gan_runner.pictures.figure import FAKE, HIGHS, INK, LOWS, REAL, label, legend, panels, render, shades
+from gan_runner.pictures.figure import FAKE, HIGHS, INK, LOWS, REAL, around, label, legend, panels, render, shades
 
-MESH = 102  # packs of 2, 3, 4 and 6 fill its square
+MESH = 100
 """Points along each axis."""
 
 SIDE = 420
@@ -80,10 +80,8 @@ class Density:
 
 def frame(points: Tensor, margin: float) -> tuple[Tensor, Tensor]:
     """Two axes (MESH,) around points (n, 2), longer than their range by its `margin` at each end."""
-    low, high = points.min(0).values, points.max(0).values
-    room = margin * (high - low).clamp(min=1e-6)
-    x, y = ((float(a), float(b)) for a, b in zip(low - room, high + room, strict=True))
-    return torch.linspace(*x, MESH), torch.linspace(*y, MESH)
+    low, high = around(points, margin)
+    return torch.linspace(float(low[0]), float(high[0]), MESH), torch.linspace(float(low[1]), float(high[1]), MESH)
 
 
 def on_mesh(judge: Callable[[Tensor], Tensor | None], x: Tensor, y: Tensor) -> Tensor | None:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 
@@ -28,6 +29,18 @@ def write(path: str | Path, rgb: Tensor) -> None:
     unfinished = Path(path).with_suffix(".tmp")
     unfinished.write_bytes(encode(rgb))
     os.replace(unfinished, path)
+
+
+def read(path: str | Path) -> Tensor:
+    """A picture, uint8 RGB (height, width, 3).
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    import numpy as np
+    from PIL import Image
+
+    return torch.from_numpy(np.array(Image.open(path).convert("RGB")))
 
 
 def animate(frames: Sequence[Path], path: Path, seconds: float = 0.2) -> None:

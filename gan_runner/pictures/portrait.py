@@ -50,6 +50,8 @@ class Portrait:
     def __call__(self, draw: Draw, source: Source) -> Findings:
         if "path" not in draw.state.memory or draw.objective.game.sizes not in ((1, 1), (2, 2), (3, 3)):
             return Findings()
+        if draw.state.clock.step == 0:  # nobody has moved
+            return Findings()
         player = next(iter(draw.state.players.values()))
         method = type(draw.objective.method).__name__.lower()
         optimizer = type(player.optimizer).__name__.removeprefix("Quick").removesuffix("Descent").lower()
@@ -68,7 +70,6 @@ def portrait(game: Any, way: Tensor, mean: Tensor, how: str, step: int) -> Tenso
         mean: (m + n,) average play.
         how: the method and its step.
     """
-    way = way[way.isfinite().all(1)]
     first, wide = step + 1 - len(way), len(way[0]) == 6
     way = way[way.isfinite().all(1)]
     figure, axes = panels(1, 3 if wide else 2, SIDE, SIDE)

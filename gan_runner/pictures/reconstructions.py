@@ -11,7 +11,7 @@ from torch import Tensor
 from gan_runner.datasets.spec import Source
 from gan_runner.metrics import rows
 from gan_runner.metrics.probe import Draw, Findings
-from gan_runner.pictures.figure import FAKE, REAL, RULE, label, legend, panels, render
+from gan_runner.pictures.figure import FAKE, REAL, RULE, around, label, legend, panels, render
 from gan_runner.pictures.grid import grid
 
 
@@ -61,12 +61,11 @@ def alternating(real: Tensor, again: Tensor, columns: int = 10) -> Tensor:
 def arrows(real: Tensor, again: Tensor, names: tuple[str, ...] = ("", "")) -> Tensor:
     """Points (n, 2), what they come back as, and the way between, framed by the real points."""
     figure, (ax,) = panels(1, 1, 450, 450)
-    low, high = real.min(0).values, real.max(0).values
-    room = 0.25 * (high - low)
+    low, high = around(real, 0.25)
     ax.plot(*torch.stack([real, again]).unbind(2), color=RULE, linewidth=0.5, alpha=0.6)
     ax.plot(*real.T.numpy(), ".", color=REAL, markersize=9, markeredgewidth=0, label="real x")
     ax.plot(*again.T.numpy(), ".", color=FAKE, markersize=4, markeredgewidth=0, label="G(F(x))")
-    ax.set(xlim=((low - room)[0], (high + room)[0]), ylim=((low - room)[1], (high + room)[1]))
+    ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
     label(ax, f"error {error(real, again):.2f} of the spread", *names)
     legend(ax)
     return render(figure)

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from gan_runner.datasets.spec import Source
-from gan_runner.metrics.js import DATA, scores, unseen
+from gan_runner.datasets.spec import KINDS, Source
+from gan_runner.metrics.js import scores, unseen
 from gan_runner.metrics.probe import Draw, Findings
 from gan_runner.metrics.stopping import CALM, CHECKS, ENDED, ESTIMATE, P_VALUE, STEP
 from gan_runner.pictures.figure import FAKE, INK, REAL, RULE, label, legend, panels, render
@@ -32,7 +32,7 @@ class Stopping:
     n: int = 2000
     level: float = 0.05
 
-    kinds: ClassVar[frozenset[str]] = DATA
+    kinds: ClassVar[frozenset[str]] = KINDS
 
     def __call__(self, draw: Draw, source: Source) -> Findings:
         checks = draw.state.memory.get(CHECKS, torch.empty(0, 5)).cpu()

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gan_runner.datasets.spec import Source
+from gan_runner.datasets.spec import KINDS, Source
 from gan_runner.metrics.probe import Draw, Findings
 from gan_runner.pictures.figure import INK, label, panels, render
 
@@ -30,7 +30,7 @@ class Weights:
     every: int = 1000
     player: str = "discriminator"
 
-    kinds: ClassVar[frozenset[str]] = frozenset({"image", "table", "series"})
+    kinds: ClassVar[frozenset[str]] = KINDS
 
     def __call__(self, draw: Draw, source: Source) -> Findings:
         if self.player not in draw.state.players:
