@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from gan_runner.pictures.figure import FAKE, INK, REAL, label, panels, render
+from gan_runner.pictures.figure import FAKE, INK, REAL, decades, label, panels, render
 
 COLOURS = (INK, "#1c7ed6", "#2f9e44", "#ae3ec9", "#f59f00")
 DATA = {"real": REAL, "generated": FAKE}
@@ -33,7 +33,7 @@ def curves(
         for name, (where, value) in panel.items():
             ax.plot(where.numpy(), value.numpy(), color=colours[name], linewidth=1.4, label=name)
         if logarithmic:
-            ax.set_yscale("log")
+            decades(ax)
         low, high = ax.get_ylim()
         ax.set_ylim(low, high + room * (high - low))
         label(ax, title, x, y)

@@ -57,6 +57,15 @@ def legend(ax: Axes) -> None:
     )
 
 
+def decades(ax: Axes) -> None:
+    """Logarithms upwards on a panel, with numbers between the decades where these are too few to read from."""
+    ax.set_yscale("log")
+    low, high = ax.get_ylim()
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_formatter("{x:g}" if high < 20 * low else "")
+    ax.tick_params(which="both", labelsize=8, labelcolor=INK)
+
+
 def around(points: Tensor, room: float = 0.15) -> tuple[Tensor, Tensor]:
     """The lower left and upper right corner (2,) of a frame around points (n, 2), `room` of their range away."""
     low, high = points.min(0).values, points.max(0).values
