@@ -32,16 +32,17 @@ ROWS = {
     "toy_adagan": "adagan(ns, T=5)",
     "toy_pacgan": "pacgan2",
 }
+SEEDS, IMAGES = 3, 1_536_000
 MIXTURES = ("ring8", "grid25")
 METRICS = {"modes": "modes", "high_quality": "high quality, %", "reverse_kl": "reverse KL, nats"}
 PAGE = """# Which loss finds all modes?
 
 Made by `make table-modes`: mean ± standard deviation over {seeds} seeds, of 2,500 samples of the averaged generator
-(AdaGAN: of its generators as they are). Every row is an experiment: the networks of `model=mlp_toy`, a rate that falls
-to 0, and {images:,} rows of real data, so that all discriminators learn from equally many. A sample is of high quality
-within three standard deviations of a mode; a mode is found if one such sample is nearest to it; the reverse KL says how
-evenly they are spread, missing where there are none (Srivastava et al. 2017). The last row is that of as many real
-points.
+(AdaGAN: of its generators as they are). Every row is an experiment: the hidden layers of `model=mlp_toy`, a rate that
+falls to 0, and {images:,} rows of real data, so that all discriminators learn from equally many. A sample is of high
+quality within three standard deviations of a mode; a mode is found if one such sample is nearest to it; the reverse KL
+says how evenly they are spread, missing where there are none (Srivastava et al. 2017). The last row is that of as many
+real points.
 
 {table}
 """
@@ -49,8 +50,8 @@ points.
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=3, help="1, 2, ..., so many (%(default)s)")
-    parser.add_argument("--images", type=int, default=1_536_000, help="rows of real data a run (%(default)s)")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="1, 2, ..., so many (%(default)s)")
+    parser.add_argument("--images", type=int, default=IMAGES, help="rows of real data a run (%(default)s)")
     parser.add_argument("--out", type=Path, default=ROOT / "docs/modes.md", help="the page (%(default)s)")
     args = parser.parse_args()
     sweeps = [subprocess.Popen(command(data, args.seeds, args.images), env=one_thread()) for data in MIXTURES]

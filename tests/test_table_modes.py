@@ -56,3 +56,11 @@ def test_rows_share_networks_and_pace(name: str) -> None:
         *(k for k in base if k.startswith("schedule")),
     ):
         assert cfg[key] == base[key]
+
+
+def test_the_page_is_what_the_script_would_write() -> None:
+    page = (ROOT / "docs/modes.md").read_text()
+    head, _ = script["PAGE"].split("{table}")
+    assert page.startswith(head.format(seeds=script["SEEDS"], images=script["IMAGES"]))
+    rows = [line.split(" | ")[0].strip("| ") for line in page.splitlines() if line.startswith("| ")][2:]
+    assert rows == [*script["ROWS"].values(), "real rows"]

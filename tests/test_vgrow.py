@@ -9,12 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from gan_runner import optimizers
+from gan_runner.build import build
 from gan_runner.datasets.spec import Spec
+from gan_runner.draw import Draw
 from gan_runner.losses import vgrow
 from gan_runner.losses.payoffs import Minimax, NonSaturating, Payoff, Wasserstein
 from gan_runner.losses.vgrow import JS, KL, Jeffrey, LogD, Pace, ReverseKL, VGrow
+from gan_runner.metrics.chamfer import Chamfer
 from gan_runner.models import mlp
 from gan_runner.state import State
+from tests.conftest import compose
+from tests.test_contract import play
 from tests.test_state import Discriminator, Generator
 
 DIVERGENCES: dict[type[Pace], Callable[[Tensor], Tensor]] = {
@@ -176,3 +181,17 @@ def test_settings_out_of_range(settings: dict, word: str) -> None:
 def test_indices_differ() -> None:
     index = vgrow.some(torch.zeros(10, 2), 6)
     assert len(set(index.tolist())) == 6
+
+
+@pytest.mark.slow
+def test_the_four_flows_fall_tenfold_and_together() -> None:
+    """Two circles by each divergence (Gao et al. 2022, 2-D): the Chamfer distance from the data, from start to end."""
+    ends = []
+    for loss in ("vgrow_kl", "vgrow_js", "vgrow_logd", "vgrow_jeffrey"):
+        run = build(compose("experiment=vgrow_circles", f"loss={loss}", "train.threads=1"))
+        draw, distance = Draw(run.objective, run.state, run.source.device), Chamfer()
+        start = distance(draw, run.source).scalars["chamfer"]
+        play(run)
+        ends.append(distance(draw, run.source).scalars["chamfer"])
+        assert ends[-1] < start / 10
+    assert max(ends) < 1.1 * min(ends)
