@@ -83,7 +83,7 @@ def compose_and_run(args: list[str]) -> int:
     main: Any = hydra.main
     try:
         main(config_path=str(config.config_dir()), config_name="config", **line)(job)()
-    except Exception as error:
+    except Exception as error:  # mostly of Hydra: as_fault says it in one line
         if board := directed():
             board.discard()
         raise usage.as_fault(error, args) from error

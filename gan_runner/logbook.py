@@ -179,7 +179,7 @@ class Rows:
         self.seconds: float = kept[-1][1]["time"] if kept else 0.0
         if (whole := "".join(f"{line}\n" for line, _ in kept)) != text:
             write_text(path, whole)
-        self.file = open(path, "a", encoding="utf-8")  # noqa: SIM115
+        self.file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - open until close()
 
     def append(self, row: dict[str, Any]) -> None:
         self.file.write(json.dumps(row, allow_nan=False) + "\n")
@@ -237,7 +237,7 @@ class Events:
         self.make, self.proto = cast(Any, summary), cast(Any, event_pb2)  # built at run time: no types to check
         now = max(time.time(), _after_all(folder))
         self.wall_minus_monotonic = now - time.monotonic()
-        file = open(folder / f"events.out.tfevents.{int(now):010d}.gan_runner", "xb")  # noqa: SIM115
+        file = open(folder / f"events.out.tfevents.{int(now):010d}.gan_runner", "xb")  # noqa: SIM115 - open until close()
         self.records = RecordWriter(file)
         start = self.proto.SessionLog(status=self.proto.SessionLog.START)
         self._write(self.proto.Event(file_version="brain.Event:2"))

@@ -77,7 +77,7 @@ def play(
         gc.freeze()  # what was built stays: a full collection need not walk through it, a tenth of a second each time
         fit(run, recorder, stop)
         return interrupted(recorder) if run.state.clock.step < run.steps else completed(recorder, cfg)
-    except Exception as error:
+    except Exception as error:  # whatever it was, `explain` makes a fault of it and the status stays true
         fault = explain(error, recorder, cfg)
         rollbacks = facts.get("rollbacks", 0) + 1
         if not isinstance(fault, Diverged) or not recorder.saved or rollbacks > cfg["train"]["rollbacks"]:
