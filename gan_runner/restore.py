@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from gan_runner import checkpoint, config
 from gan_runner.build import assemble, pick_device
+from gan_runner.construct import construct
+from gan_runner.datasets.coding import Affine
 from gan_runner.datasets.spec import Source, Spec
 from gan_runner.draw import Draw
 from gan_runner.folder import read_json
@@ -21,19 +25,26 @@ def restore(place: Path, which: str, seed: int, device_name: str, trust: str = "
         Unsafe: the folder's configuration names code outside the allow-list and `trust`.
     """
     manifest, cfg = read_json(place / "manifest.json"), config.read(place)
-    if not manifest.keys() >= {"spec", "data", "offset", "scale"}:
+    if not manifest.keys() >= {"spec", "data"}:
         raise config.damaged(place / "manifest.json", "it does not describe the data")
     shape, kind, classes, names = (manifest["spec"][k] for k in ("shape", "kind", "classes", "names"))
     spec = Spec(tuple(shape), kind, classes, tuple(names))
     device = pick_device(device_name)
-    objective, state, _ = assemble(cfg, spec, device, [trust] if trust else [])
+    trusted = [trust] if trust else []
+    objective, state, _ = assemble(cfg, spec, device, trusted)
     objective.setup(state, manifest["data"]["rows"])
     if which == "best":
         _, saved, facts = checkpoint.best_saved(place / "ckpt")
     else:
         _, saved, facts = checkpoint.newest(place / "ckpt")
     state.load_state_dict(saved)
-    offset, scale = (torch.tensor(manifest[k]) if manifest[k] else None for k in ("offset", "scale"))
-    nothing = torch.empty(0, *spec.shape)
-    source = Source(spec, nothing, manifest["data"]["name"], offset=offset, scale=scale, device=device)
+    nothing, coding = torch.empty(0, *spec.shape), construct(coding_of(manifest), "dataset", trusted, path="coding")
+    source = Source(spec, nothing, manifest["data"]["name"], coding=coding, device=device)
     return source, Draw(objective, state, device, seed), facts["step"]
+
+
+def coding_of(manifest: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The node of the data's coding; older runs kept an offset and a scale."""
+    if manifest.get("offset") and manifest.get("scale"):
+        return Affine(manifest["offset"], manifest["scale"]).describe()
+    return manifest.get("coding")

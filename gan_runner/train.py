@@ -184,8 +184,7 @@ def write_papers(place: Path, cfg: Mapping[str, Any], overrides: list[str], run:
             "parameters": {role: sum(p.numel() for p in net.parameters()) for role, net in run.state.nets.items()},
             "data": {"name": source.name, "rows": len(source), "digest": source.digest, "notes": list(source.notes)},
             "spec": {"shape": list(spec.shape), "kind": spec.kind, "classes": spec.classes, "names": list(spec.names)},
-            "offset": source.offset.tolist() if source.offset is not None else None,
-            "scale": source.scale.tolist() if source.scale is not None else None,
+            "coding": source.coding.describe() if source.coding else None,
         },
     )
 

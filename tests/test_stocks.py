@@ -165,13 +165,13 @@ def test_windows_are_consecutive_days(tmp_path, window, stride):
     for i, one in enumerate(series.take(torch.arange(len(series)))):
         assert torch.equal(one, whole[i * stride : i * stride + window].T)
     decoded = series.decode(series.take(torch.arange(2)))
-    assert torch.allclose(decoded[:, 1], series.data[:2, 1] * series.scale[1] + series.offset[1])
+    assert torch.allclose(decoded[:, 1], series.data[:2, 1] * series.coding.scale[1] + series.coding.offset[1])
 
 
 def test_constant_prices_are_kept_unscaled_with_a_warning(tmp_path):
     with pytest.warns(UserWarning, match="constant returns in the training part: C"):
         source = stocks(write(tmp_path, beside("C", "7", "7", "7", "7", "7")), held_out=0.0)
-    assert (source.data[:, 2] == 0).all() and source.scale[2] == 1
+    assert (source.data[:, 2] == 0).all() and source.coding.scale[2] == 1
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from gan_runner.datasets.coding import Coding
+
 CPU = torch.device("cpu")
 
 KINDS = frozenset({"image", "table", "series"})
@@ -42,7 +44,7 @@ class Source:
         labels: (n,) int64, for evaluation and conditional models; never seen by an unconditional game.
         held_out: a second split that training never sees.
         truth: what a simulator knows and data does not: mode centres, location, scatter, outlier flags.
-        offset, scale: (columns,) of tables and series; `decode` multiplies and adds them back.
+        coding: how tables and series were brought to the scale of training; None where they were not touched.
         digest: hex sha256 of the decoded rows; part of a run's fingerprint.
         notes: one-line facts about how the rows were made, for the run's manifest: crop, conversion, columns dropped.
     """
@@ -53,8 +55,7 @@ class Source:
     labels: Tensor | None = None
     held_out: Source | None = None
     truth: Mapping[str, Tensor] = field(default_factory=dict)
-    offset: Tensor | None = None
-    scale: Tensor | None = None
+    coding: Coding | None = None
     digest: str = ""
     notes: tuple[str, ...] = ()
     device: torch.device = CPU
@@ -75,14 +76,11 @@ class Source:
         return rows.float().div_(127.5).sub_(1) if rows.dtype == torch.uint8 else rows
 
     def decode(self, x: Tensor) -> Tensor:
-        """Samples (n, *shape) back in natural units: uint8 pixels for images, columns unscaled otherwise."""
+        """Samples (n, *shape) back in natural units: uint8 pixels for images, decoded columns otherwise."""
         x = x.detach()
         if self.spec.kind == "image":
             return x.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
-        if self.scale is None or self.offset is None:
-            return x
-        trailing = (-1, *[1] * (x.dim() - 2))
-        return x * self.scale.to(x.device).view(trailing) + self.offset.to(x.device).view(trailing)
+        return self.coding.decode(x) if self.coding else x
 
 
 @dataclass(frozen=True)

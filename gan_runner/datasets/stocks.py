@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gan_runner.datasets.coding import Affine
 from gan_runner.datasets.files import absolute, digest, require
 from gan_runner.datasets.prices import read_prices
 from gan_runner.datasets.spec import Source, Spec
@@ -55,7 +56,8 @@ def stocks(
         what = f"{file} gives {days} returns to train and {len(returns) - days} held out; each part needs {needed}"
         raise DataError(what, "choose a smaller dataset.window or dataset.held_out, or a longer file", id="F54")
     offset, scale = moments(returns[:days], prices.names)
-    scaled = torch.from_numpy((returns - offset) / scale).float()
+    coding = Affine(offset.tolist(), scale.tolist())
+    scaled = coding.encode(torch.from_numpy(returns)).float()
 
     def source(rows: Tensor, name: str, rest: Source | None = None) -> Source:
         data = rows if window is None else rows.unfold(0, window, stride)
@@ -64,8 +66,7 @@ def stocks(
             data,
             name=name,
             held_out=rest,
-            offset=torch.from_numpy(offset).float(),
-            scale=torch.from_numpy(scale).float(),
+            coding=coding,
             digest=digest(data),
             notes=(*prices.notes, f"log-returns, standardised by the first {days} of {len(returns)}"),
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from gan_runner.datasets.coding import Affine
 from gan_runner.datasets.files import choose, digest, require
 from gan_runner.datasets.spec import Source, Spec
 
@@ -97,8 +98,7 @@ def source(name: str, draw: Callable[[np.random.Generator, int], Cloud], n: int,
         name=name,
         labels=labels,
         truth=truth,
-        offset=torch.zeros(2),
-        scale=torch.full((2,), float(cloud.reach)),
+        coding=Affine([0.0, 0.0], [float(cloud.reach)] * 2),
         digest=digest(data),
         notes=(f"{n} simulated points, seed {seed}",),
     )
