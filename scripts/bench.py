@@ -316,26 +316,6 @@ def compiled(overrides: tuple[str, ...], loss: str, steps: int) -> float:
     return ratio(Segments(eager), Segments(graph), steps)
 
 
-def outside(overrides: tuple[str, ...], steps: int) -> float:
-    """Share of the loop's time in which torch computes nothing: Python, bookkeeping, and the profiler that says so.
-
-    The profiler's own time between operations is counted, so this is an upper bound, loose where operations are small.
-    """
-    loop = Segments(build(compose(*overrides)))
-    loop(2)
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
-        began = time.perf_counter()
-        loop(steps)
-        wall = time.perf_counter() - began
-    ours = ("Optimizer", "Profiler")  # names of stretches of Python, not of operations
-    events = [e for e in profile.events() or () if not e.name.startswith(ours)]
-    inside, until = 0.0, 0.0
-    for start, end in sorted((e.time_range.start, e.time_range.end) for e in events):
-        inside += max(end - max(start, until), 0.0)
-        until = max(until, end)
-    return 1 - inside / 1e6 / wall
-
-
 def timed(*command: str) -> float:
     began = time.perf_counter()
     subprocess.run([sys.executable, *command], check=True, capture_output=True, cwd=ROOT)
@@ -413,21 +393,6 @@ COMPARISONS: dict[str, tuple[Callable[[], float], str, str]] = {
     "compiled-huber-gp": (lambda: compiled(HUBER, "wgan_gp", 60), "the same with WGAN-GP", ">= 1.4"),
     "compiled-toy": (lambda: compiled(TOY, "ns", 500), "2-D toy, compiled over eager", ">= 3"),
     "compiled-toy-gp": (lambda: compiled(TOY, "wgan_gp", 100), "the same with WGAN-GP", ">= 3"),
-    "vgrow-outside": (
-        lambda: outside(("experiment=vgrow_fashion", "model.width=32", "loss.passes=[[0,5]]"), 1),
-        "VGrow on Fashion, a quarter of the width: share outside tensor work",
-        "<= 0.05",
-    ),
-    "progressive-outside": (
-        lambda: outside(("experiment=progressive_fashion", "loss.stable=128", "loss.fade=0"), 20),
-        "progressive growing on Fashion, 32 px: the same",
-        "<= 0.05",
-    ),
-    "veegan-outside": (
-        lambda: outside(("experiment=veegan_stacked", "dataset=stacked_fashion"), 10),
-        "VEEGAN on stacked images: the same",
-        "<= 0.05",
-    ),
     "image-full": (overhead_image, "DCGAN-32: bare step over full run", ">= 0.97"),
 }
 
