@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from gan_runner.datasets.sheet import FIX, Sheet, by_name, parse_dates, read_sheet
-from gan_runner.errors import DataError
+from gan_runner.errors import DataError, UsageError
 
 DATE_NAMES = {"date", "datum", "day", "time", "timestamp", "datetime"}
 
@@ -23,11 +24,13 @@ class Prices:
         values: (days, columns) float64.
         names: of the columns.
         notes: what was left out or put in order.
+        dates: of the days; none where the file tells none.
     """
 
     values: np.ndarray
     names: tuple[str, ...]
     notes: tuple[str, ...]
+    dates: tuple[datetime, ...] = ()
 
 
 def read_prices(path: Path, columns: Sequence[str] | None = None) -> Prices:
@@ -41,8 +44,8 @@ def read_prices(path: Path, columns: Sequence[str] | None = None) -> Prices:
         DataError: a line, a column or a cell cannot be used; the message names it.
     """
     sheet = read_sheet(path)
-    order, date = by_date(sheet)
-    chosen = by_name(sheet, columns) if columns else by_looks(sheet, date)
+    order, told, dates = by_date(sheet)
+    chosen = by_name(sheet, columns) if columns else by_looks(sheet, told)
     values = np.stack([sheet.numbers(j) for j in chosen], 1)
     notes = [] if order == sorted(order) else ["rows sorted by date"]
     whole = [k for k, column in enumerate(values.T) if not np.isnan(column).any()]
@@ -53,7 +56,43 @@ def read_prices(path: Path, columns: Sequence[str] | None = None) -> Prices:
     for wrong, what, id in ((np.isnan(values), "a gap", "F12"), (~(values > 0) | np.isinf(values), "no price", "F54")):
         for row, k in np.argwhere(wrong)[:1]:
             raise sheet.fault(f"'{sheet.columns[chosen[k]][row]}' is {what}", row, chosen[k], id=id)
-    return Prices(values[order], tuple(sheet.names[j] for j in chosen), tuple(notes))
+    return Prices(values[order], tuple(sheet.names[j] for j in chosen), tuple(notes), dates)
+
+
+def period(prices: Prices, start: str | None, end: str | None) -> Prices:
+    """The prices from one ISO date to another, both included; all from or up to there where one is None.
+
+    Raises:
+        UsageError: a date is none.
+        DataError: the prices have no dates, or none in between.
+    """
+    if start is None and end is None:
+        return prices
+    first, last = iso_date("start", start or "0001-01-01"), iso_date("end", end or "9999-12-31")
+    if not prices.dates:
+        raise DataError(
+            "dataset.start and dataset.end need a column of dates", "add one, or set both to null", id="F54"
+        )
+    inside = [first <= day.date() <= last for day in prices.dates]
+    if not any(inside):
+        what = f"no day from {first} to {last}: prices are of {prices.dates[0].date()} to {prices.dates[-1].date()}"
+        raise DataError(what, "choose another dataset.start or dataset.end", id="F54")
+    kept = tuple(day for day, flag in zip(prices.dates, inside, strict=True) if flag)
+    return replace(
+        prices, values=prices.values[inside], dates=kept, notes=(*prices.notes, f"{kept[0]:%F} to {kept[-1]:%F}")
+    )
+
+
+def iso_date(name: str, value: str) -> date:
+    """A day written as 2009-05-01.
+
+    Raises:
+        UsageError: it is written otherwise.
+    """
+    try:
+        return date.fromisoformat(value)
+    except ValueError as error:
+        raise UsageError(f"dataset.{name}={value} is no date", "write it as 2009-05-01", id="F61") from error
 
 
 # -- which columns -------------------------------------------------------------------------------
@@ -76,8 +115,8 @@ def by_looks(sheet: Sheet, date: int | None) -> list[int]:
     return found
 
 
-def by_date(sheet: Sheet) -> tuple[list[int], int | None]:
-    """The rows in the order of time, and the column that tells it; the file's own order where none does.
+def by_date(sheet: Sheet) -> tuple[list[int], int | None, tuple[datetime, ...]]:
+    """The rows in the order of time, the column that tells it, and their dates; the file's own order where none does.
 
     Raises:
         DataError: a column called a date has a cell that is none, or a date comes twice.
@@ -95,5 +134,5 @@ def by_date(sheet: Sheet) -> tuple[list[int], int | None]:
         for before, row in pairwise(order):
             if dates[before] == dates[row]:
                 raise sheet.fault(f"'{cells[row]}' is the date of line {sheet.lines[before]} too", row, j)
-        return order, j
-    return list(range(len(sheet.lines))), None
+        return order, j, tuple(dates[row] for row in order)
+    return list(range(len(sheet.lines))), None, ()

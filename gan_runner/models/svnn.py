@@ -1,0 +1,59 @@
+"""Stochastic volatility by neural networks: R_t = sigma_t eps_t + mu_t (Quant GANs, Wiese et al. 2020, section 4.3).
+
+Volatility and drift of a day are made of the noise of the days before it, its innovation of the day's own noise. They
+are thus independent, which prices under the risk-neutral measure rest upon.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from gan_runner.models import roles
+from gan_runner.models.checks import positive
+from gan_runner.models.tcn import TCN, PathGenerator, levels_of
+
+
+class ConstrainedGenerator(PathGenerator):
+    """C-SVNN: the innovation of a day is Gaussian, the first of its noise channels; (n, columns, time), unbounded.
+
+    Raises:
+        ValueError: the data are not such windows, or an argument is not positive.
+    """
+
+    def __init__(self, spec: roles.Spec, channels: int = 3, width: int = 50):
+        positive(channels=channels, width=width)
+        levels, (columns, days) = levels_of(spec, "svnn"), spec.shape
+        if channels < columns:
+            raise ValueError(f"channels={channels} is fewer than the {columns} columns: each needs an innovation")
+        super().__init__(spec, channels, past=days)
+        self.columns = columns
+        self.net = nn.Sequential(TCN(channels, width, levels), nn.Conv1d(width, 2 * columns, 1))
+
+    def parts(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(sigma, mu, eps) of noise (n, latent), each (n, columns, time)."""
+        noise = self.unflatten(z)
+        sigma, mu = self.net(noise[..., :-1]).chunk(2, dim=1)
+        return sigma.abs(), mu, self.innovation(noise[..., self.past :])
+
+    def innovation(self, noise: Tensor) -> Tensor:
+        """(n, columns, time) of the noise of the same days (n, channels, time)."""
+        return noise[:, : self.columns]
+
+    def forward(self, z: Tensor) -> Tensor:
+        sigma, mu, eps = self.parts(z)
+        return sigma * eps + mu
+
+
+class Generator(ConstrainedGenerator):
+    """SVNN: the innovation of a day is a network of one hidden layer on the day's noise.
+
+    Raises:
+        ValueError: the data are not such windows, or an argument is not positive.
+    """
+
+    def __init__(self, spec: roles.Spec, channels: int = 3, width: int = 50):
+        super().__init__(spec, channels, width)
+        self.shape = nn.Sequential(nn.Conv1d(channels, width, 1), nn.PReLU(), nn.Conv1d(width, self.columns, 1))
+
+    def innovation(self, noise: Tensor) -> Tensor:
+        return self.shape(noise)

@@ -1,0 +1,141 @@
+"""Temporal convolutional networks that make and judge windows of returns (Quant GANs, Wiese et al. 2020, section 4).
+
+A window of 2^(k+1) - 1 days, 127 in the paper, is as long as the receptive field of both networks: a block that looks
+at one day, and k blocks of two convolutions of two days each, dilated by 1, 2, 4, and so on. Convolutions are valid:
+they crop what they have no past for, so that a day never sees padding, nor a later day.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations
+
+from gan_runner.models import roles
+from gan_runner.models.checks import positive
+
+
+def levels_of(spec: roles.Spec, model: str) -> int:
+    """How many blocks of two days make the receptive field as long as the data's windows.
+
+    Raises:
+        ValueError: there are no such windows, or no number of blocks does.
+    """
+    shape = tuple(spec.shape)
+    if spec.kind != "series" or len(shape) != 2:
+        raise ValueError(f"{model} makes windows of days; {shape} is none: choose dataset=sp500 or model=mlp")
+    levels = max(round(math.log2(shape[1] + 1)) - 1, 1)
+    if (days := 2 ** (levels + 1) - 1) != shape[1]:
+        raise ValueError(f"{model} makes windows of 3, 7, ..., 63, 127 days, not {shape[1]}: set dataset.window={days}")
+    return levels
+
+
+class Block(nn.Module):
+    """Two convolutions with PReLU: (n, inputs, time) -> what they make, and that plus its input, cropped to it.
+
+    With stride 2 only every second day is made, up to the last.
+    """
+
+    def __init__(self, inputs: int, width: int, days: int, dilation: int = 1, stride: int = 1):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv1d(inputs, width, days, dilation=dilation),
+            nn.PReLU(),
+            nn.Conv1d(width, width, days, dilation=dilation, stride=stride),
+            nn.PReLU(),
+        )
+        self.beside = nn.Conv1d(inputs, width, 1) if inputs != width else nn.Identity()
+        self.lost, self.stride = 2 * dilation * (days - 1), stride
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        made = self.layers(x)
+        return made, made + self.beside(x[..., self.lost :: self.stride])
+
+
+class TCN(nn.Module):
+    """(n, inputs, time) -> (n, width, time - 2^(levels + 1) + 2): the sum of what each block made of a day's past.
+
+    Args:
+        newest: make the last day of one receptive field alone, (n, width, 1). Each block then needs every second day
+            that the block before it makes, which is a third of the work.
+    """
+
+    def __init__(self, inputs: int, width: int, levels: int, newest: bool = False):
+        super().__init__()
+        later = [{"stride": 2} if newest else {"dilation": 2**k} for k in range(levels)]
+        self.blocks = nn.ModuleList([Block(inputs, width, 1), *(Block(width, width, 2, **kind) for kind in later)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        skips = []
+        for block in self.blocks:
+            skip, x = block(x)
+            skips.append(skip)
+        return torch.stack([skip[..., -x.shape[-1] :] for skip in skips]).sum(0)
+
+
+class PathGenerator(nn.Module):
+    """Makes day t of a path of any length from the noise of day t and of `past` days before it.
+
+    At the door noise is flat, (n, latent) with `channels` numbers a day, so that it is drawn, mixed and walked through
+    like any other latents.
+    """
+
+    bound = None
+
+    def __init__(self, spec: roles.Spec, channels: int, past: int):
+        super().__init__()
+        self.channels, self.past, self.days = channels, past, spec.shape[1]
+        self.latent = channels * (past + self.days)
+
+    def noise(self, n: int) -> Tensor:
+        """(n, latent) draws from the prior, for windows as long as the data's."""
+        return self.path_noise(n, self.days)
+
+    def path_noise(self, n: int, days: int) -> Tensor:
+        """(n, channels * (past + days)) draws, for paths of so many days."""
+        weight = next(self.parameters())
+        return torch.randn(n, self.channels * (self.past + days), device=weight.device, dtype=weight.dtype)
+
+    def unflatten(self, z: Tensor) -> Tensor:
+        """(n, channels, time): the noise of each day."""
+        return z.unflatten(1, (self.channels, -1))
+
+
+class Generator(PathGenerator):
+    """Each return is a function of the noise of the last 127 days, unbounded (n, columns, time).
+
+    Raises:
+        ValueError: the data are not such windows, or an argument is not positive.
+    """
+
+    def __init__(self, spec: roles.Spec, channels: int = 3, width: int = 80):
+        positive(channels=channels, width=width)
+        levels = levels_of(spec, "tcn")
+        super().__init__(spec, channels, past=spec.shape[1] - 1)
+        self.net = nn.Sequential(TCN(channels, width, levels), nn.Conv1d(width, spec.shape[0], 1))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.net(self.unflatten(z))
+
+
+class Discriminator(roles.Discriminator):
+    """Scores (n,) of windows: one receptive field, one linear map.
+
+    Args:
+        spectral_norm: divide each weight by its largest singular value, estimated by one power iteration per pass in
+            training.
+
+    Raises:
+        ValueError: the data are not such windows, or `width` is not positive.
+    """
+
+    def __init__(self, spec: roles.Spec, width: int = 80, spectral_norm: bool = False):
+        positive(width=width)
+        levels = levels_of(spec, "tcn")
+        trunk = nn.Sequential(TCN(spec.shape[0], width, levels, newest=True), nn.Flatten())
+        super().__init__(trunk, nn.Linear(width, 1))
+        if spectral_norm:
+            for layer in [m for m in self.modules() if isinstance(m, (nn.Conv1d, nn.Linear))]:
+                parametrizations.spectral_norm(layer)
