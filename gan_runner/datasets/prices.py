@@ -10,10 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from gan_runner.datasets.long import DATES, widen
 from gan_runner.datasets.sheet import FIX, Sheet, by_name, parse_dates, read_sheet
 from gan_runner.errors import DataError, UsageError
-
-DATE_NAMES = {"date", "datum", "day", "time", "timestamp", "datetime"}
 
 
 @dataclass
@@ -37,13 +36,14 @@ def read_prices(path: Path, columns: Sequence[str] | None = None) -> Prices:
     """The prices in a CSV file, plain or gzipped, with any usual delimiter, encoding, date format and decimal mark.
 
     Rows are sorted by the date column, if there is one. Without `columns`, prices are the adjusted close, or else
-    the close, of a file with open, high, low and close; of another file all columns of numbers that have no gaps.
+    the close, of a file with open, high, low and close; of another file all columns of numbers that have no gaps. A
+    file with a row for each day and ticker is read as one with a column for each ticker.
 
     Raises:
         MissingInput: there is no such file.
         DataError: a line, a column or a cell cannot be used; the message names it.
     """
-    sheet = read_sheet(path)
+    sheet = widen(read_sheet(path))
     order, told, dates = by_date(sheet)
     chosen = by_name(sheet, columns) if columns else by_looks(sheet, told)
     values = np.stack([sheet.numbers(j) for j in chosen], 1)
@@ -122,7 +122,7 @@ def by_date(sheet: Sheet) -> tuple[list[int], int | None, tuple[datetime, ...]]:
         DataError: a column called a date has a cell that is none, or a date comes twice.
     """
     for j, (name, cells) in enumerate(zip(sheet.names, sheet.columns, strict=True)):
-        called = name.lower() in DATE_NAMES
+        called = name.lower() in DATES
         if not called and any(map(sheet.is_number, cells)):
             continue
         dates = parse_dates(cells)

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
 import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from gan_runner.datasets import lambert
 from gan_runner.datasets.coding import Affine, Coding
 from gan_runner.datasets.files import absolute, choose, digest, require
 from gan_runner.datasets.lambert import Lambert
+from gan_runner.datasets.panels import BUNDLES, bundled, online
 from gan_runner.datasets.prices import period, read_prices
 from gan_runner.datasets.spec import Source, Spec
-from gan_runner.errors import DataError, Unavailable
+from gan_runner.errors import DataError
 
 STILL = 1e-9
 """Standard deviation of daily returns that is rounding: far below a basis point."""
@@ -25,6 +24,8 @@ STILL = 1e-9
 
 def stocks(
     path: str | None = None,
+    bundle: str = "sp500",
+    tickers: Sequence[str] | None = None,
     columns: Sequence[str] | None = None,
     window: int | None = None,
     stride: int = 1,
@@ -32,56 +33,97 @@ def stocks(
     start: str | None = None,
     end: str | None = None,
     coding: str = "standard",
+    root: str = "~/.cache/gan_runner",
 ) -> Source:
-    """Log-returns log(S_t / S_(t-1)) of prices in a CSV file, brought to the scale of training without looking ahead.
+    """Log-returns log(S_t / S_(t-1)) of daily prices, brought to the scale of training without looking ahead.
 
     Args:
-        path: the file (see `prices.read_prices`); the S&P 500 from 1999 to 2018 if None.
+        path: a CSV file (see `prices.read_prices`).
+        bundle: where there is neither a path nor tickers, prices that come with a package (see `panels.bundled`).
+        tickers: names of stocks whose adjusted closes are downloaded.
         columns: names of the price columns; found by their looks if None.
         window: days per sample; if None each day is a sample.
         stride: days between the beginnings of two windows.
         held_out: share of the days, the last ones, that training never sees. The coding is fitted to the days before.
         start, end: the first and the last day of prices, as 2009-05-01; all if None.
         coding: "standard" for mean 0 and variance 1, "lambert" for light tails besides (see `lambert.Lambert`).
+        root: where downloads are kept.
 
     Returns:
         A table (n, assets), or series (n, assets, window) whose windows share memory. `decode` gives returns.
 
     Raises:
         UsageError: an argument is out of range.
-        MissingInput: there is no such file.
-        DataError: it cannot be used, or is too short.
-        Unavailable: `path` is None and the package that brings the S&P 500 is missing.
+        MissingInput: there is no such file, or no such ticker.
+        DataError: the prices cannot be used, or are too few.
+        Unavailable: the package that brings or fetches the prices is missing.
+    """
+    check_cut(window, stride, held_out, coding)
+    choose("bundle", bundle, BUNDLES)
+    require(not (path and tickers), "tickers", tickers, "give either dataset.path or dataset.tickers")
+    file = online(tickers, start, end, root) if tickers else absolute(path) if path else bundled(bundle)
+    prices = period(read_prices(file, columns), start, end)
+    returns = np.diff(np.log(prices.values), axis=0)
+    name = file.name.split(".")[0]
+    return of_returns(returns, prices.names, name, prices.notes, window, stride, held_out, coding)
+
+
+def check_cut(window: int | None, stride: int, held_out: float, coding: str) -> None:
+    """Refuse ways to cut a series into samples that there are not, before anything is read.
+
+    Raises:
+        UsageError: an argument is out of range.
     """
     require(window is None or window > 1, "window", window, "choose a number above 1, or null")
     require(stride > 0, "stride", stride, "choose a number above 0")
     require(0 <= held_out < 1, "held_out", held_out, "choose a share in [0, 1)")
     choose("coding", coding, CODINGS)
-    file = absolute(path) if path else sp500()
-    prices = period(read_prices(file, columns), start, end)
-    returns = np.diff(np.log(prices.values), axis=0)
+
+
+def of_returns(
+    returns: np.ndarray,
+    names: tuple[str, ...],
+    name: str,
+    notes: tuple[str, ...],
+    window: int | None,
+    stride: int,
+    held_out: float,
+    coding: str,
+    outlier: np.ndarray | None = None,
+) -> Source:
+    """The source of log-returns (days, assets); `outlier` (days,) flags days that a simulator has planted.
+
+    Raises:
+        DataError: there are too few days.
+    """
     days = len(returns) - round(len(returns) * held_out)
     needed, shortest = window or 2, min(days, len(returns) - days) if held_out > 0 else days
     if shortest < needed:
-        what = f"{file} gives {days} returns to train and {len(returns) - days} held out; each part needs {needed}"
-        raise DataError(what, "choose a smaller dataset.window or dataset.held_out, or a longer file", id="F54")
-    code = CODINGS[coding](returns[:days], prices.names)
+        what = f"{name} gives {days} returns to train and {len(returns) - days} held out; each part needs {needed}"
+        raise DataError(what, "choose a smaller dataset.window or dataset.held_out, or more days", id="F54")
+    code = CODINGS[coding](returns[:days], names)
     scaled = code.encode(torch.from_numpy(returns)).float()
+    known = torch.from_numpy(outlier) if outlier is not None and window is None else None
 
-    def source(rows: Tensor, name: str, rest: Source | None = None) -> Source:
-        data = rows if window is None else rows.unfold(0, window, stride)
-        return Source(
-            Spec(tuple(data.shape[1:]), "table" if window is None else "series", names=prices.names),
+    def source(part: slice, name: str, rest: Source | None = None) -> Source:
+        data = scaled[part] if window is None else scaled[part].unfold(0, window, stride)
+        kind = "table" if window is None else "series"
+        plain = Source(
+            Spec(tuple(data.shape[1:]), kind, classes=0 if known is None else 2, names=names),
             data,
             name=name,
             held_out=rest,
             coding=code,
             digest=digest(data),
-            notes=(*prices.notes, f"log-returns, coding {coding} fitted to the first {days} of {len(returns)}"),
+            notes=(*notes, f"log-returns, coding {coding} fitted to the first {days} of {len(returns)}"),
         )
+        if known is None:
+            return plain
+        truth = {"outlier": known[part], "eps": known[part].double().mean()}
+        return replace(plain, labels=known[part].long(), truth=truth)
 
-    name = file.name.split(".")[0]
-    return source(scaled[:days], name, source(scaled[days:], f"{name}-test") if held_out > 0 else None)
+    rest = source(slice(days, None), f"{name}-test") if held_out > 0 else None
+    return source(slice(days), name, rest)
 
 
 def standard(returns: np.ndarray, names: Sequence[str]) -> Affine:
@@ -108,19 +150,3 @@ def light_tailed(returns: np.ndarray, names: Sequence[str]) -> Lambert:
 
 
 CODINGS: dict[str, Callable[[np.ndarray, Sequence[str]], Coding]] = {"standard": standard, "lambert": light_tailed}
-
-
-def sp500() -> Path:
-    """The S&P 500's daily prices that come with the package arch, without its slow import.
-
-    Raises:
-        Unavailable: it is not installed.
-    """
-    package = importlib.util.find_spec("arch")
-    if package is None or package.origin is None:
-        raise Unavailable(
-            "the S&P 500 comes with the package arch, which is missing",
-            "pip install arch, or set dataset.path to a CSV file of prices",
-            id="F50",
-        )
-    return Path(package.origin).parent / "data/sp500/sp500.csv.gz"

@@ -47,6 +47,25 @@ def accuracies(real: Tensor, fake: Tensor, threshold: float = 0.0) -> dict[str, 
     }
 
 
+def apart(fake: Tensor) -> dict[str, float]:
+    """The game read as Huber's model: a share of the real rows stands apart and the generator matches the rest.
+
+    There the best D is (1 - eps) / (2 - eps) on generated rows, so that E -log(1 - D) = log(2 - eps) there.
+
+    Returns:
+        eps_hat: that share, as the scores (n,) of generated rows tell it; below 0, to -1, where D believes in them.
+        loss_at_eps_hat: what the discriminator's loss would then be; 2 log 2 for a share of 0.
+    """
+    eps = 2 - min(math.exp(min(float(F.softplus(fake).mean()), 2.0)), 3.0)
+    return {"eps_hat": eps, "loss_at_eps_hat": contaminated_loss(max(eps, 0.0))}
+
+
+def contaminated_loss(eps: float) -> float:
+    """The discriminator's least loss where a share `eps` of the real rows stands apart and the rest is matched."""
+    matched = (1 - eps) * math.log((1 - eps) / (2 - eps)) if eps < 1 else 0.0
+    return math.log(2 - eps) - matched
+
+
 class Logistic:
     """The discriminator of Goodfellow et al. (2014), eq. 1: the log-likelihood of telling real from generated."""
 
@@ -57,10 +76,10 @@ class Logistic:
         return F.softplus(-real).mean() + F.softplus(fake).mean()
 
     def summary(self, real: Tensor, fake: Tensor) -> dict[str, float]:
-        """D(real), D(fake), accuracies, and a lower bound of the Jensen-Shannon divergence in nats."""
+        """D(real), D(fake), accuracies, a lower bound of the Jensen-Shannon divergence in nats, and `apart`'s pair."""
         proven = math.log(2) - float(Logistic.discriminator(self, real, fake)) / 2
         means = {"D_real": float(real.sigmoid().mean()), "D_fake": float(fake.sigmoid().mean())}
-        return means | accuracies(real, fake) | {"js_lower_bound": proven}
+        return means | accuracies(real, fake) | {"js_lower_bound": proven} | apart(fake)
 
 
 class Minimax(Logistic):
@@ -105,7 +124,8 @@ class Smoothed(NonSaturating):
 
     def summary(self, real: Tensor, fake: Tensor) -> dict[str, float]:
         """As without smoothing, accuracies about the score at which p = q; the bound holds but is loose."""
-        return super().summary(real, fake) | accuracies(real, fake, self.middle)
+        found = super().summary(real, fake) | accuracies(real, fake, self.middle)
+        return {name: value for name, value in found.items() if name not in apart(fake)}
 
 
 class LeastSquares:
