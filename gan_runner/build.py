@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,11 +17,15 @@ from gan_runner.datasets.spec import Source, Spec
 from gan_runner.datasets.split import split
 from gan_runner.errors import DataError, Unavailable, UsageError
 from gan_runner.loop import Run
-from gan_runner.losses.objective import Generator, Objective
+from gan_runner.losses.objective import Beginner, Generator, Objective
+from gan_runner.metrics import rows
 from gan_runner.metrics.probe import Probe
 from gan_runner.metrics.stopping import CHECKS, suit
 from gan_runner.models.packing import pack_of
 from gan_runner.state import Clock, State, evaluating
+
+SHOWN = 50_000
+"""Real rows, at most, from which networks take their first values."""
 
 
 def build(cfg: Mapping[str, Any]) -> Run:
@@ -46,6 +51,8 @@ def build(cfg: Mapping[str, Any]) -> Run:
         )
     probes, track = build_probes(cfg["probes"], source.spec, trust)
     objective, state, layout = assemble(cfg, source.spec, device, trust)
+    source = source.to(device)
+    begin(state, source)
     objective.setup(state, len(source))
     if cfg["stop"] is not None:
         probes["stop"] = rule = construct(cfg["stop"], "stop", trust)
@@ -53,7 +60,7 @@ def build(cfg: Mapping[str, Any]) -> Run:
         state.memory[CHECKS] = rule.memory(device)
     steps, images = plan(train, objective, len(source))
     return Run(
-        source=source.to(device),
+        source=source,
         objective=objective,
         state=state,
         program=program.make(train["program"], objective, state, train["precision"], layout),
@@ -62,6 +69,7 @@ def build(cfg: Mapping[str, Any]) -> Run:
         images=images,
         batch=batch,
         halflife=train["ema_halflife"],
+        average_from=math.inf if train["average_from"] is None else images * train["average_from"],
         seed=cfg["seed"],
         track=track.lstrip("-") if track else None,
         falling=not (track or "").startswith("-"),
@@ -88,9 +96,23 @@ def assemble(
     return objective, State.create(nets, objective.players, objective.averaged, make, schedule), layout
 
 
-def plan(train: Mapping[str, Any], objective: Objective, rows: int) -> tuple[int, int]:
+@torch.no_grad()
+def begin(state: State, source: Source) -> None:
+    """Show networks that take their first values from data some real rows; the moving average starts there, too.
+
+    Such a network has a method `begin(rows)`, with rows (n, *shape) in the scale of training, and names in `begun` the
+    parameters that it sets.
+    """
+    for role, net in state.nets.items():
+        if isinstance(net, Beginner):
+            net.begin(rows.some(source, SHOWN))
+            if role in state.average:
+                state.average[role].load_state_dict(net.state_dict())
+
+
+def plan(train: Mapping[str, Any], objective: Objective, length: int) -> tuple[int, int]:
     """(iterations, rows of real data) of the whole run, from whichever budget was given."""
-    images = train["images"] or (train["epochs"] and round(train["epochs"] * rows))
+    images = train["images"] or (train["epochs"] and round(train["epochs"] * length))
     steps = train["steps"] or train["default_steps"]
     clock = Clock()
     while clock.seen < images if images else clock.step < steps:

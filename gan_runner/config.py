@@ -32,6 +32,7 @@ class Train:
     default_steps: int = MISSING
     batch_size: int = MISSING
     ema_halflife: float = MISSING  # images, one batch a step, in which the moving average forgets half
+    average_from: float | None = None  # share of the run after which all steps weigh alike in the average
     precision: str = "fp32"  # fp32 | bf16 (autocast; penalties stay in fp32)
     program: str = "eager"  # eager | compiled | captured (CUDA graph)
     channels_last: bool = True  # memory layout of image networks
@@ -111,6 +112,7 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "train.default_steps": POSITIVE,
     "train.batch_size": POSITIVE,
     "train.ema_halflife": NOT_NEGATIVE,
+    "train.average_from": (lambda v: 0 <= v < 1, "a share in [0, 1)"),
     "train.precision": one_of("fp32", "bf16"),
     "train.program": one_of("eager", "compiled", "captured"),
     "train.matmul": one_of("highest", "high", "medium"),

@@ -82,6 +82,12 @@ class Draw:
         return torch.cat(known) if known else None
 
     @torch.no_grad()
+    def law(self) -> dict[str, Tensor] | None:
+        """The "location" (p,) and "scatter" (p, p) of samples, if the generator's moving average knows its own."""
+        reseed(self.seed, -1, self.device)
+        return self.objective.law(self.state.averaged())
+
+    @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor | None:
         """Samples (n, *shape) by way of their latents, which the generator's moving average sends back."""
         s = self.state.averaged()

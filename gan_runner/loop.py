@@ -27,6 +27,7 @@ class Run:
         batch: rows per update, over all ranks.
         track: the metric that decides which checkpoint is best, without its sign.
         falling: whether smaller is better.
+        average_from: rows seen after which the average is uniform; see `State.tick`.
     """
 
     source: Source
@@ -38,6 +39,7 @@ class Run:
     images: int
     batch: int
     halflife: float
+    average_from: float
     seed: int
     track: str | None
     falling: bool
@@ -69,7 +71,7 @@ def fit(run: Run, recorder: Recorder, stop: Stop) -> None:
         else:
             index = draws.weighted(weights, rows, run.seed, clock.seen)
         logs = run.program(run.source.take(draws.share(index, parallel.rank(), parallel.world())), key)
-        state.tick(rows, run.batch, run.halflife)
+        state.tick(rows, run.batch, run.halflife, run.average_from)
         recorder.step(logs)
 
 

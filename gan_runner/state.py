@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -147,16 +148,19 @@ class State:
         return cls(roles, average, made)
 
     @torch.no_grad()
-    def tick(self, rows: int, batch: int, halflife: float) -> None:
+    def tick(self, rows: int, batch: int, halflife: float, since: float = math.inf) -> None:
         """Advance the clock by one step of `rows` rows, and the moving average with it.
 
         The weight of the past halves every `halflife` images, at first every 5 % of these (StyleGAN2-ADA). A step
-        counts one batch here, whatever its critic steps consumed: the average is over generator updates. Buffers
-        (batch-norm statistics) are averages already and are copied.
+        counts one batch here, whatever its critic steps consumed: the average is over generator updates. Once more
+        than `since` rows are seen, all rows since then weigh alike. Buffers (batch-norm statistics) are averages
+        already and are copied.
         """
         self.clock.step += 1
         self.clock.seen += rows
         past = 0.5 ** (batch / max(min(halflife, 0.05 * self.clock.step * batch), 1e-8))
+        if self.clock.seen > since:
+            past = max(1 - rows / (self.clock.seen - since), 0.0)
         params, targets, buffers, copies = self._pairs
         torch._foreach_lerp_(params, targets, 1 - past)
         if buffers:

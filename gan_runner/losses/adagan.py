@@ -70,6 +70,9 @@ class AdaGAN(Around):
     def reconstruct(self, s: State, x: Tensor) -> None:
         """Not through the mixture."""
 
+    def law(self, s: State) -> None:
+        """A mixture of several has none of theirs."""
+
     # -- time --------------------------------------------------------------------------------------
 
     def stage(self, seen: int) -> int:
@@ -181,9 +184,11 @@ def begun(s: State) -> dict[str, Tensor]:
 def begin_anew(s: State) -> None:
     """Networks, game and players as at step 0, every tensor of weights in another order.
 
-    That is another draw of weights that are drawn independently within each tensor, as all initialisations here are.
+    That is another draw of weights that are drawn independently within each tensor, as all initialisations here are
+    but for those that come from data: they stay.
     """
-    weights = {f"nets.{name}" for name, _ in s.nets.named_parameters()}
+    data = {f"{role}.{name}" for role, net in s.nets.items() for name in getattr(net, "begun", ())}
+    weights = {f"nets.{name}" for name, _ in s.nets.named_parameters() if name not in data}
     now = begun(s)
     for name, first in s.memory.items():
         if name.startswith(FIRST):

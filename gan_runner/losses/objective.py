@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, cast
+from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -21,6 +21,21 @@ class Generator(Protocol):
         ...
 
     def __call__(self, z: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class Beginner(Protocol):
+    """A network whose first values come from data.
+
+    Attributes:
+        begun: the names of the parameters that `begin` sets; they are not drawn at random.
+    """
+
+    begun: tuple[str, ...]
+
+    def begin(self, rows: Tensor) -> None:
+        """Look at real rows (n, *shape), once, before training; a checkpoint overwrites what is found here."""
+        ...
 
 
 class Objective:
@@ -91,6 +106,11 @@ class Objective:
         """(n, *shape) samples from latents (n, latent)."""
         return s.nets["generator"](z)
 
+    def law(self, s: State) -> dict[str, Tensor] | None:
+        """The "location" (p,) and "scatter" (p, p) of table rows, by a generator that knows its own; None otherwise."""
+        describe = getattr(s.nets["generator"], "law", None) if "generator" in self.averaged else None
+        return describe() if describe else None
+
     @torch.no_grad()
     def sample(self, s: State, n: int) -> Tensor:
         """(n, *shape) samples in the scale of training."""
@@ -147,6 +167,9 @@ class Around(Objective):
 
     def reconstruct(self, s: State, x: Tensor) -> Tensor | None:
         return self.game.reconstruct(s, x)
+
+    def law(self, s: State) -> dict[str, Tensor] | None:
+        return self.game.law(s)
 
     def summary(self, pooled: Mapping[str, Tensor]) -> dict[str, float]:
         return self.game.summary(pooled)

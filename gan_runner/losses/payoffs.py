@@ -97,6 +97,31 @@ class NonSaturating(Logistic):
 
 
 @dataclass(frozen=True)
+class Redescending(Logistic):
+    """A generator that learns from a sample in proportion to (1 - D)^power, less the more real it looks.
+
+    Its loss is the tail of -log D = sum (1 - D)^j / j from j = power on: at 1 that is `NonSaturating`. Where outliers
+    lie in the data, D is high on samples; the higher the power, the less they pull, as in redescending M-estimators.
+
+    Raises:
+        ValueError: `power` is below 1.
+    """
+
+    power: int = 4
+
+    def __post_init__(self) -> None:
+        if self.power < 1:
+            raise ValueError(f"power={self.power} is below 1")
+
+    def generator(self, real: Tensor, fake: Tensor) -> Tensor:
+        doubt = (-fake).sigmoid()
+        loss = F.softplus(-fake)
+        for j in range(1, self.power):
+            loss = loss - doubt**j / j
+        return loss.mean()
+
+
+@dataclass(frozen=True)
 class Smoothed(NonSaturating):
     """One-sided label smoothing: real samples count as real to the degree `label` (Salimans et al. 2016, section 3.4).
 

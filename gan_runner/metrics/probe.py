@@ -59,6 +59,11 @@ class Draw(Protocol):
         (n // k,) where it judges packs of k; None if nobody judges."""
         ...
 
+    def law(self) -> dict[str, Tensor] | None:
+        """The "location" (p,) and "scatter" (p, p) of samples, in the scale of training, where the generator knows its
+        own; None elsewhere."""
+        ...
+
     def reconstruct(self, x: Tensor) -> Tensor | None:
         """Samples (n, *shape) as they come back from their latents; None where the method finds none."""
         ...

@@ -1,5 +1,4 @@
-"""The fully connected networks of the first GAN (Goodfellow et al. 2014, as their code sets them for MNIST
-but for output biases from the data).
+"""The fully connected networks of the first GAN (Goodfellow et al. 2014, as their code sets them for MNIST).
 
 Pixels lie in [-1, 1], not in their [0, 1]: the generator's sigmoid becomes tanh(x / 2), the discriminator maps back.
 """
@@ -15,17 +14,21 @@ from gan_runner.models import roles
 from gan_runner.models.checks import positive
 from gan_runner.models.layers import Maxout, draw_weights
 
+FAINTEST = 2e-7
+"""How close to black or white a pixel may be that is so in every image."""
+
 
 class Generator(roles.UniformGenerator):
     """Uniform latents of unit variance through two ReLU layers to an image (n, channels, height, width).
 
-    At 28 x 28 pixels it has 2,503,984 parameters.
+    At 28 x 28 pixels it has 2,503,984 parameters. `begin` sets the output biases to those that make the mean image.
 
     Raises:
         ValueError: the data are not images, or `latent` or `width` is not positive.
     """
 
     reach = math.sqrt(3)
+    begun: tuple[str, ...] = ("net.4.bias",)
 
     def __init__(self, spec: roles.Spec, latent: int = 100, width: int = 1200):
         positive(latent=latent, width=width)
@@ -43,6 +46,11 @@ class Generator(roles.UniformGenerator):
 
     def forward(self, z: Tensor) -> Tensor:
         return (self.net(z) / 2).tanh()
+
+    def begin(self, rows: Tensor) -> None:
+        """Take first values from real images (n, channels, height, width) in [-1, 1]."""
+        mean = rows.flatten(1).mean(0).clamp(-1 + FAINTEST, 1 - FAINTEST)
+        self.get_parameter(self.begun[0]).copy_(2 * mean.atanh())
 
 
 class Discriminator(roles.Discriminator):
