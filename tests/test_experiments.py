@@ -123,6 +123,29 @@ SETTINGS: dict[str, dict[str, Any]] = {
         }
         for data in ("mnist", "fashion")
     },
+    **{
+        name: {
+            **{"dataset.p": p, "dataset.n": 50_000, "dataset.eps": 0.2, "dataset.shift": 5, "dataset.covariance": v},
+            **{"model.discriminator.hidden": [20], "optimizer._target_": "SGD", "optimizer.discriminator.lr": 0.2},
+            **{"optimizer.generator.lr": 0.02, "loss.n_critic": 5, "train.batch_size": 500},
+            **{"loss.payoff._target_": payoff, "loss._target_": "adversarial.Adversarial", "dataset.freedom": None},
+        }
+        for name, p, v, payoff in (
+            *(("huber", 50, 2, "NonSaturating"), ("huber_minimax", 50, 2, "Minimax")),
+            *(("huber_demo", 100, 1, "NonSaturating"),),
+        )
+    },
+    "huber_scatter": {
+        **{"model.discriminator.hidden": [200, 25], "model.discriminator.activations": ["leaky_relu", "sigmoid"]},
+        **{"model.discriminator.first_sd": 0.0025, "optimizer.discriminator.lr": 0.025, "optimizer.generator.lr": 0.1},
+        **{"loss.n_critic": 12, "loss.n_generator": 3, "loss.payoff._target_": "Minimax", "train.batch_size": 500},
+        **{"schedule.factor": 0.2, "model.generator.start": "kendall"},
+    },
+    "huber_cauchy": {
+        **{"model.discriminator.hidden": [50, 50, 25], "model.generator.radius": [24, 24, 24, 12, 12]},
+        **{"optimizer.discriminator.lr": 0.1, "optimizer.generator.lr": 0.025, "loss.n_generator": 2},
+        **{"dataset.freedom": 1, "dataset.p": 50},
+    },
     "veegan_stacked": {"dataset.n": 128_000, "probes.modes.n": 26_000, "loss._target_": "veegan.Veegan"},
     "mimicry_cifar10": {
         **{"loss.n_critic": 5, "train.batch_size": 64, "train.default_steps": 100_000, "optimizer.lr": 2e-4},
@@ -173,6 +196,9 @@ def test_networks_are_as_large_as_the_papers(
     ("name", "rows", "epochs"),
     [
         ("goodfellow2014", 60_000, 250),
+        *((name, 50_000, 150) for name in ("huber", "huber_minimax", "huber_hard", "huber_demo", "huber_cauchy")),
+        ("huber_small", 10_000, 60),
+        ("huber_scatter", 50_000, 450),
         ("dcgan", 162_770, 5),
         ("dcgan_tf", 60_000, 30),
         ("improved_gan", 50_000, 1200),

@@ -47,6 +47,9 @@ class Always:
     def interpolate(self, rows: int, columns: int) -> Tensor | None:
         return None
 
+    def law(self) -> dict[str, Tensor] | None:
+        return None
+
 
 @pytest.fixture(scope="module")
 def handwriting() -> Source:
