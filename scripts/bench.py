@@ -20,7 +20,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -238,6 +238,36 @@ def tutorial_wgan_gp(run: Run) -> Callable[[int], None]:
     return loop
 
 
+def dataloader_huber(run: Run) -> Callable[[int], None]:
+    """Robust location as a plain loop writes it: rows by a DataLoader, BCE on logits, eager steps of torch's SGD."""
+    G, D = networks(run)
+    moves = {net: torch.optim.SGD(net.parameters(), rate) for net, rate in ((G, 0.02), (D, 0.2))}
+    bce, rows = nn.BCEWithLogitsLoss(), endless_rows(run.source.data, run.batch)
+    ones, zeros = torch.ones(run.batch), torch.zeros(run.batch)
+
+    def loop(steps: int) -> None:
+        for _ in range(steps):
+            for _ in range(5):
+                (real,) = next(rows)
+                fake = G(G.noise(len(real))).detach()
+                loss_d = bce(D(real), ones) + bce(D(fake), zeros)
+                moves[D].zero_grad()
+                loss_d.backward()
+                moves[D].step()
+            loss_g = bce(D(G(G.noise(run.batch))), ones)
+            moves[G].zero_grad()
+            loss_g.backward()
+            moves[G].step()
+            _ = loss_d.item(), loss_g.item()
+
+    return loop
+
+
+def endless_rows(data: Tensor, batch: int):
+    while True:
+        yield from DataLoader(TensorDataset(data), batch, shuffle=True, drop_last=True)
+
+
 # -- comparisons -----------------------------------------------------------------------------------
 
 
@@ -261,12 +291,16 @@ MLP = (
     "model.generator.hidden=[128,256,512,1024]",
     "model.discriminator.hidden=[512,256]",
 )
+ROBUST = ("experiment=huber", "probes=none", "train.threads=1")
 SIDES: dict[str, Callable[[], Callable[[int], None]]] = {
     "tutorial": lambda: tutorial_dcgan(build(compose(*IMAGE))),
     "ours": lambda: Segments(build(compose(*IMAGE))),
     "bf16": lambda: Segments(build(compose(*IMAGE, "train.precision=bf16"))),
     "tutorial-wgan-gp": lambda: tutorial_wgan_gp(build(compose(*MLP))),
     "ours-wgan-gp": lambda: Segments(build(compose(*MLP))),
+    "dataloader-huber": lambda: dataloader_huber(build(compose(*ROBUST))),
+    "eager-huber": lambda: Segments(build(compose(*ROBUST))),
+    "ours-huber": lambda: Segments(build(compose(*ROBUST, "train.program=compiled"))),
 }
 
 
@@ -388,6 +422,11 @@ COMPARISONS: dict[str, tuple[Callable[[], float], str, str]] = {
         against_tutorial("tutorial-wgan-gp", "ours-wgan-gp", 10),
         "MLP WGAN-GP over the tutorial loop",
         ">= 1.8",
+    ),
+    "huber-dataloader": (  # rows gathered from memory at once, not one by one; a compiled step
+        against_tutorial("dataloader-huber", "ours-huber", 200),
+        "robust location, compiled, over an eager loop with a DataLoader",
+        ">= 5",
     ),
     "compiled-huber": (lambda: compiled(HUBER, "ns", 300), "Huber MLP, compiled over eager", ">= 1.4"),
     "compiled-huber-gp": (lambda: compiled(HUBER, "wgan_gp", 60), "the same with WGAN-GP", ">= 1.4"),
