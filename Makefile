@@ -7,7 +7,7 @@ SETS ?= fashion
 RULES := gan_runner.losses.reweighting.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-gpu bench table-modes table-adagan table-progressive lint clean tensorboard
+.PHONY: help setup demo test test-slow test-gpu bench table-modes table-adagan table-progressive table-huber table-huber-all lint clean tensorboard
 
 help: ## what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -45,6 +45,12 @@ table-adagan: setup ## docs/adagan.md: 60 runs of AdaGAN's toy, half an hour on 
 table-progressive: setup ## docs/progressive.png: from 4x4 to 32x32 pixels, ten minutes for each of SETS (fashion,mnist)
 	$(BIN)/python -m gan_runner -m experiment=progressive_fashion dataset=$(SETS) sweep=progressive
 	$(BIN)/python scripts/progressive_table.py outputs/sweeps/progressive/*/ --out docs/progressive.png
+
+table-huber: setup ## docs/huber.md: robust estimation against the share of outliers (about two minutes)
+	$(BIN)/python scripts/table_huber.py
+
+table-huber-all: setup ## the same with every section: location, heavy tails, scatter (about half an hour on one core)
+	$(BIN)/python scripts/table_huber.py --all
 
 lint: setup ## ruff and pyright
 	$(BIN)/ruff check .
