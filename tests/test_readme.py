@@ -79,6 +79,7 @@ def test_every_metric_is_explained(choice: str) -> None:
     draw = Draw(run.objective, run.state, run.source.device)
     names = {name for probe in run.probes.values() for name in probe(draw, run.source).scalars}
     explained = set(re.findall(r"`(\w+)`", (ROOT / "docs/metrics.md").read_text()))
-    names = {re.sub("_floor$|_player_[xy]$|_(?:mean|median)$", "", name) for name in names}
-    explained |= {name.removesuffix("_mean") for name in explained}
+    score = "mean|median|logit|mahalanobis|density|inversion|forest|mcd|lof|covariance"
+    names = {re.sub(f"_floor$|_player_[xy]$|_(?:{score})$", "", name) for name in names}
+    explained |= {re.sub("_mean$|_SCORE$", "", name) for name in explained}
     assert names and names <= explained

@@ -181,7 +181,9 @@ def test_elliptical_samples_are_spherical_and_begin_as_wide_as_a_gaussian() -> N
     torch.manual_seed(0)
     net = begun(robust.Elliptical(table(8)), torch.zeros(10, 8))
     with torch.no_grad():
-        x = net(net.noise(50_000))
+        z = net.noise(50_000)
+        x = net(z)
+        torch.testing.assert_close(x.norm(dim=1), math.sqrt(8) * net.xi(z[:, :24])[:, 0])
     assert float(x[:, 0].abs().median()) == pytest.approx(statistics.QUARTILE, rel=0.03)
     u = x / x.norm(dim=1, keepdim=True)
     torch.testing.assert_close(torch.cov(u.T), torch.eye(8) / 8, atol=0.003, rtol=0)
@@ -222,7 +224,7 @@ def test_only_training_looks_at_rows(tmp_path: Path, monkeypatch: pytest.MonkeyP
     """Sampling from a run folder and its law need neither the data nor what the generator began with."""
     place = tmp_path / "r"
     assert train.train(compose(*BRIEF, "train.steps=3", f"run.dir={place}"), [])[0] == 0
-    monkeypatch.setattr(robust.Scatter, "begin", None)
+    monkeypatch.setattr(robust.Scatter, "begin", lambda *_: pytest.fail("this run began long ago"))
     _, draw, step = restore(place, "newest", 0, "cpu")
     assert step == 3 and draw(7).shape == (7, 4)
     law = draw.law()
