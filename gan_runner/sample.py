@@ -10,6 +10,10 @@ from gan_runner.arguments import parse
 from gan_runner.errors import MissingInput, UsageError
 
 FORMATS = ("grid", "png", "npz", "pt", "csv")
+USUAL = {"image": "grid", "correlation": "npz"}
+"""What each kind of data is written as unless the user says otherwise; the rest as csv."""
+SUITED = {"grid": ("image", "correlation"), "png": ("image",), "csv": ("table", "series", "correlation")}
+"""Kinds of data that suit a format; those not named suit all."""
 
 
 @dataclass
@@ -20,7 +24,8 @@ class Settings:
         run: the run folder.
         n: how many samples.
         seed: of the noise.
-        format: grid (one PNG), png (a folder of them), npz, pt or csv; images default to grid, the rest to csv.
+        format: grid (one PNG), png (a folder of them), npz, pt or csv; images default to grid, correlations to npz,
+            the rest to csv.
         out: where to; by default beside the run's pictures.
         checkpoint: newest or best.
         trust: a module of your own that the run's model or loss comes from.
@@ -63,8 +68,8 @@ def sample(settings: Settings) -> int:
     from gan_runner.restore import restore
 
     source, draw, step = restore(place, settings.checkpoint, settings.seed, settings.device, settings.trust)
-    kind = settings.format or ("grid" if source.spec.kind == "image" else "csv")
-    if (kind in ("grid", "png")) != (source.spec.kind == "image") and kind in ("grid", "png", "csv"):
+    kind = settings.format or USUAL.get(source.spec.kind, "csv")
+    if source.spec.kind not in SUITED.get(kind, (source.spec.kind,)):
         raise UsageError(f"format={kind} does not suit {source.spec.kind} data", "choose npz or pt", id="F61")
     out = Path(
         settings.out
@@ -86,9 +91,9 @@ def write(x, kind: str, out: Path, names: tuple[str, ...]) -> None:
     import torch
 
     if kind == "grid":
-        from gan_runner.pictures import grid, png
+        from gan_runner.pictures import grid, matrices, png
 
-        png.write(out, grid.grid(x))
+        png.write(out, grid.grid(x if x.dtype == torch.uint8 else matrices.colours(x)))
     elif kind == "png":
         from gan_runner.pictures import png
 

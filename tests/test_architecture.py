@@ -19,7 +19,7 @@ ROOMS = {
     "optimizers": (set(), {"torch"}),
     "datasets": (
         {"datasets"},
-        {"torch", "numpy", "pandas", "torchvision", "PIL", "filelock", "arch", "sklearn"},
+        {"torch", "numpy", "pandas", "torchvision", "PIL", "filelock", "arch", "scipy", "sklearn"},
     ),
     "losses": ({"losses", "state"}, {"torch"}),
     "metrics": ({"metrics", "pictures"}, {"torch", "numpy", "scipy", "sklearn", "filelock"}),

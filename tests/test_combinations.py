@@ -14,6 +14,8 @@ from tests.test_contract import play
 
 DATASETS = option_names("dataset")
 SMALL = {
+    "correlations": ["dataset.stride=400"],
+    "hcbm": ["dataset.n=10"],
     "huber": ["dataset.n=200", "dataset.p=5"],
     "mnist": ["train.batch_size=4"],
     **{name: ["dataset.n=200"] for name in ("stacked_mnist", "stacked_fashion")},
@@ -22,6 +24,8 @@ SMALL = {
 
 NARROW = {  # what fits together does not depend on widths
     **{name: ["model.width=8"] for name in ("dcgan", "dcgan_half", "dcgan_packed", "resnet", "veegan_dcgan", "vgrow")},
+    "corrgan": ["model.generator.width=4"],
+    "dcgan_tf": ["model.generator.width=8", "model.discriminator.width=8"],
     "growing": ["model.features=16", "model.base=128"],
     "improved": ["model.generator.width=32", "model.discriminator.width=8"],
     "r3gan": ["model.width=32"],

@@ -25,6 +25,11 @@ from tests.test_contract import play
 
 EXPERIMENTS = option_names("experiment")
 NARROW = {
+    "correlation_hcbm": ["dataset.n=10"],
+    "correlation_stocks": ["dataset.stride=400"],
+    "corrgan_hcbm": ["dataset.n=10", "model.generator.width=4"],
+    "corrgan_original": ["dataset.stride=400", "model.generator.width=8"],
+    "corrgan_stocks": ["dataset.stride=400", "model.generator.width=4"],
     "dcgan": ["model.width=8"],
     "improved_gan": ["model.generator.width=16", "model.discriminator.width=8"],
     "mimicry_cifar10": ["model.width=4"],

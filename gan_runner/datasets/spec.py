@@ -12,7 +12,7 @@ from gan_runner.datasets.coding import Coding
 
 CPU = torch.device("cpu")
 
-KINDS = frozenset({"image", "table", "series"})
+KINDS = frozenset({"image", "table", "series", "correlation"})
 """The kinds of data that there are."""
 
 
@@ -21,8 +21,9 @@ class Spec:
     """Shape of one sample and what it is.
 
     Attributes:
-        shape: (channels, height, width) of an image, (columns,) of a table row, (columns, time) of a series.
-        kind: "image", "table", "series", or "game" where there are no data.
+        shape: (channels, height, width) of an image, (columns,) of a table row, (columns, time) of a series,
+            (1, p, p) of a correlation matrix of p variables.
+        kind: "image", "table", "series", "correlation", or "game" where there are no data.
         classes: number of labels, 0 where there are none.
         names: column names of a table or a series.
     """
@@ -44,7 +45,7 @@ class Source:
         labels: (n,) int64, for evaluation and conditional models; never seen by an unconditional game.
         held_out: a second split that training never sees.
         truth: what a simulator knows and data does not: mode centres, location, scatter, outlier flags.
-        coding: how tables and series were brought to the scale of training; None where they were not touched.
+        coding: how all but images were brought to the scale of training; None where they were not touched.
         digest: hex sha256 of the decoded rows; part of a run's fingerprint.
         notes: one-line facts about how the rows were made, for the run's manifest: crop, conversion, columns dropped.
     """
@@ -76,7 +77,7 @@ class Source:
         return rows.float().div_(127.5).sub_(1) if rows.dtype == torch.uint8 else rows
 
     def decode(self, x: Tensor) -> Tensor:
-        """Samples (n, *shape) back in natural units: uint8 pixels for images, decoded columns otherwise."""
+        """Samples (n, *shape) back in natural units: uint8 pixels for images, decoded by the coding otherwise."""
         x = x.detach()
         if self.spec.kind == "image":
             return x.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)

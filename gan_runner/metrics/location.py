@@ -62,8 +62,9 @@ def error(estimate: Tensor, source: Source) -> float:
 
 
 def in_units(location: Tensor, scatter: Tensor, source: Source) -> tuple[Tensor, Tensor]:
-    """Location (p,) and scatter (p, p) in the scale of training as they are in natural units."""
-    scale = torch.ones_like(location) if source.scale is None else source.scale.to(location)
+    """Location (p,) and scatter (p, p) in the scale of training as they are in natural units, column by column affine."""
+    zero, one = source.decode(torch.stack([torch.zeros_like(location), torch.ones_like(location)]))
+    scale = one - zero
     return source.decode(location[None])[0], scale[:, None] * scatter * scale
 
 

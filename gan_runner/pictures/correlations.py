@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gan_runner.datasets.spec import Source
+from gan_runner.datasets.spec import KINDS, Source
 from gan_runner.metrics import rows
 from gan_runner.metrics.probe import Draw, Findings
 from gan_runner.pictures.figure import FAKE, HIGHS, INK, LOWS, REAL, label, legend, panels, render, shades
@@ -48,7 +48,7 @@ class Scores:
     every: int = 10_000
     n: int = 5000
 
-    kinds: ClassVar[frozenset[str]] = frozenset({"table", "image", "series"})
+    kinds: ClassVar[frozenset[str]] = KINDS
 
     def __call__(self, draw: Draw, source: Source) -> Findings:
         real, fake = (draw.judge(x) for x in (rows.some(source, self.n), draw(self.n)))
