@@ -7,7 +7,7 @@ SETS ?= fashion
 RULES := gan_runner.losses.reweighting.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-gpu bench table-modes table-adagan table-progressive table-huber table-huber-all lint clean tensorboard
+.PHONY: $(shell grep -oE '^[a-z-]+:' Makefile | tr -d :)
 
 help: ## what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -51,6 +51,13 @@ table-huber: setup ## docs/huber.md: robust estimation against the share of outl
 
 table-huber-all: setup ## the same with every section: location, heavy tails, scatter (about half an hour on one core)
 	$(BIN)/python scripts/table_huber.py --all
+
+table-correlations: setup ## docs/correlations.md: the facts of correlation matrices, 18 runs of two minutes on one core
+	$(BIN)/python -m gan_runner -m experiment=corrgan_stocks,corrgan_hcbm,correlation_stocks,correlation_hcbm \
+		seed=1,2,3 train.threads=1 sweep=correlations
+	$(BIN)/python -m gan_runner -m experiment=corrgan_original dataset=correlations,hcbm seed=1,2,3 train.threads=1 \
+		model.generator.width=8 model.discriminator.width=8 train.images=160000 sweep=correlations_original
+	$(BIN)/python scripts/table_correlations.py outputs/sweeps/correlations*/*/ --out docs/correlations.md
 
 lint: setup ## ruff and pyright
 	$(BIN)/ruff check .

@@ -284,6 +284,7 @@ def test_facts_of_the_same_matrices_are_the_same_and_of_others_are_not() -> None
     apart = matrices.compare(other, one)
     assert apart["rho_ks"] == pytest.approx(ks_2samp(one.coefficients, other.coefficients).statistic)
     assert apart["rho_mean_error"] == pytest.approx(float(other.coefficients.mean() - one.coefficients.mean()))
+    assert one.smallest == pytest.approx(float(np.linalg.eigvalsh(draws(50, 8).numpy()).min()))
     assert apart["lambda_1_error"] == pytest.approx(other.largest / one.largest - 1)
 
 
@@ -309,7 +310,7 @@ def test_each_distance_decides_about_its_fact(name: str) -> None:
 @pytest.mark.parametrize(("fake", "real", "holds"), [(1, 1, True), (0.98, 1, False), (0.5, 0.98, True)])
 def test_signs_count_where_those_of_real_ones_agree(fake: float, real: float, holds: bool) -> None:
     def signed(share: float) -> matrices.Facts:
-        return matrices.Facts(torch.zeros(1), 1.0, share, 1.0, torch.ones(1, 2, dtype=torch.int64))
+        return matrices.Facts(torch.zeros(1), 1.0, 0.0, share, 1.0, torch.ones(1, 2, dtype=torch.int64))
 
     assert matrices.held(dict.fromkeys(LIMITS, 0.0), signed(fake), signed(real))["eigenvector"] == holds
 
@@ -379,6 +380,18 @@ def test_corrgan_is_the_symmetric_part_of_dcgan_with_ones() -> None:
     z = net.noise(4)
     x = plain(z)
     assert torch.equal(net(z), with_ones((x + x.mT) / 2))
+
+
+def test_the_discriminator_sees_a_matrix_and_its_square() -> None:
+    c = draws(3, 4)
+    seen = corrgan.WithSquare(4)(c[:, None])
+    square = c @ c / 4
+    for row, one, two in zip(seen, c, square, strict=True):
+        entries = [one[i, j] for i in range(4) for j in range(i + 1, 4)]
+        entries += [two[i, j] for i in range(4) for j in range(i, 4)]
+        torch.testing.assert_close(row, torch.stack(entries))
+    net = corrgan.Discriminator(SPEC, hidden=(6,))
+    assert net.features(draws(5, 8).float()[:, None]).shape == (5, 6) and net(draws(5, 8).float()[:, None]).shape == (5,)
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def error(estimate: Tensor, source: Source) -> float:
 
 
 def in_units(location: Tensor, scatter: Tensor, source: Source) -> tuple[Tensor, Tensor]:
-    """Location (p,) and scatter (p, p) in the scale of training as they are in natural units, column by column affine."""
+    """Location (p,) and scatter (p, p) in the scale of training as they are in natural units, affine in each column."""
     zero, one = source.decode(torch.stack([torch.zeros_like(location), torch.ones_like(location)]))
     scale = one - zero
     return source.decode(location[None])[0], scale[:, None] * scatter * scale

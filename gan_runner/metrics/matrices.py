@@ -24,8 +24,8 @@ class CorrelationFacts:
 
     `NAME_held_out` is the same against rows that training never sees, `NAME_floor` that of these against training
     rows. Where no rows are held out, both halves of the training rows take their places. `facts_held` says for how
-    many of the five facts samples are as near to training rows as `held` asks; `projected`, how far the projection
-    has moved them, as the root mean square over entries.
+    many of the five facts samples are as near to training rows as `held` asks; `smallest_eigenvalue` is that of all
+    samples; `projected`, how far the projection has moved them, as the root mean square over entries.
 
     Args:
         every: steps between two calls.
@@ -50,7 +50,7 @@ class CorrelationFacts:
             found
             | {f"{name}_held_out": x for name, x in compare(fake, unseen).items()}
             | {f"{name}_floor": x for name, x in compare(unseen, real).items()}
-            | {"one_signed": fake.one_signed, "one_signed_real": real.one_signed}
+            | {"one_signed": fake.one_signed, "one_signed_real": real.one_signed, "smallest_eigenvalue": fake.smallest}
             | {"facts_held": float(sum(held(found, fake, real).values()))}
             | {"projected": float((made - raw.double()).square().mean().sqrt())}
         )
@@ -63,6 +63,7 @@ class Facts:
     Attributes:
         coefficients: above all diagonals, sorted (n p (p - 1) / 2,).
         largest: the mean of the largest eigenvalues.
+        smallest: the smallest eigenvalue of all.
         one_signed: share of the first eigenvectors whose entries have one sign.
         cophenetic: mean cophenetic correlation.
         degrees: (n, p) in minimum spanning trees.
@@ -70,6 +71,7 @@ class Facts:
 
     coefficients: Tensor
     largest: float
+    smallest: float
     one_signed: float
     cophenetic: float
     degrees: Tensor
@@ -88,6 +90,7 @@ def facts(c: Tensor) -> Facts:
     return Facts(
         coefficients=coefficients(c).sort().values,
         largest=float(values[:, 0].mean()),
+        smallest=float(values[:, -1].min()),
         one_signed=float(one_signed(first).double().mean()),
         cophenetic=float(cophenetic(c).mean()),
         degrees=tree_degrees(c),

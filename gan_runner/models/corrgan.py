@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
 
 from gan_runner.models import dcgan_tf, roles
+from gan_runner.models.mlp import hidden_layers
 
 
 class Generator(dcgan_tf.Generator):
@@ -27,6 +31,43 @@ class Generator(dcgan_tf.Generator):
     def forward(self, z: Tensor) -> Tensor:
         x = self.net(z)
         return unit_diagonal((x + x.mT) / 2)
+
+
+class Discriminator(roles.Discriminator):
+    """Scores a matrix C by the entries of C and of its square, through fully connected layers.
+
+    Entry (i, j) of the square sums c_ik c_kj over all third variables k. Such sums tell whether a symmetric matrix is
+    one of correlations, and fully connected layers are slow to find products.
+
+    Args:
+        hidden: widths of the hidden layers.
+
+    Raises:
+        ValueError: the data are not square matrices, or a width is not positive.
+    """
+
+    def __init__(self, spec: roles.Spec, hidden: Sequence[int] = (256, 256)):
+        size = one_matrix(spec, "corrgan")
+        inputs = size * size
+        trunk = nn.Sequential(WithSquare(size), *hidden_layers(inputs, hidden, "leaky_relu", "none"))
+        super().__init__(trunk, nn.Linear((inputs, *hidden)[-1], 1))
+
+
+class WithSquare(nn.Module):
+    """The p^2 different entries of symmetric matrices with ones on the diagonal and of their squares over p."""
+
+    above: Tensor
+    upper: Tensor
+
+    def __init__(self, size: int):
+        super().__init__()
+        self.register_buffer("above", torch.triu_indices(size, size, 1), persistent=False)
+        self.register_buffer("upper", torch.triu_indices(size, size), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        c = x.squeeze(1)
+        square = c @ c / c.shape[-1]
+        return torch.cat([c[:, self.above[0], self.above[1]], square[:, self.upper[0], self.upper[1]]], 1)
 
 
 def one_matrix(spec: roles.Spec, model: str) -> int:

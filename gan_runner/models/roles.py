@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class Spec(Protocol):
-    """The shape of one sample and its kind: "image" in [-1, 1], or unbounded "table" or "series"."""
+    """The shape of one sample and its kind: "image" or "correlation" in [-1, 1], or unbounded "table" or "series"."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...

@@ -66,8 +66,7 @@ def spectrum(ax: Any, real: Tensor, fake: Tensor, days: int) -> None:
     """Densities of all eigenvalues (n, p) on a logarithmic axis, and what uncorrelated variables would have."""
     histogram(ax, real.clamp_min(1e-3).log10().flatten(), fake.clamp_min(1e-3).log10().flatten())
     low, high = marchenko_pastur_edges(real.shape[1], days)
-    x = torch.logspace(-2, 2, 800, dtype=torch.float64)
-    x = x[(x > low) & (x < high)]
+    x = torch.linspace(low, high, 400, dtype=torch.float64)
     law = marchenko_pastur_density(x, real.shape[1], days) * x * torch.log(torch.tensor(10.0))
     ax.plot(x.log10().numpy(), law.numpy(), color=INK, linewidth=1)
     ax.xaxis.set_major_formatter(lambda power, _: f"{10**power:.3g}")
