@@ -28,7 +28,8 @@ def restore(place: Path, which: str, seed: int, device_name: str, trust: str = "
     if not manifest.keys() >= {"spec", "data"}:
         raise config.damaged(place / "manifest.json", "it does not describe the data")
     shape, kind, classes, names = (manifest["spec"][k] for k in ("shape", "kind", "classes", "names"))
-    spec = Spec(tuple(shape), kind, classes, tuple(names))
+    groups = tuple(manifest["spec"].get("groups", ()))  # older runs kept none
+    spec = Spec(tuple(shape), kind, classes, tuple(names), groups)
     device = pick_device(device_name)
     trusted = [trust] if trust else []
     objective, state, _ = assemble(cfg, spec, device, trusted)

@@ -5,9 +5,15 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gan_runner.arguments import parse
 from gan_runner.errors import MissingInput, UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from gan_runner.datasets.spec import Source
 
 FORMATS = ("grid", "png", "npz", "pt", "csv")
 USUAL = {"image": "grid", "correlation": "npz"}
@@ -76,7 +82,7 @@ def sample(settings: Settings) -> int:
         or place / "samples" / f"step-{step:08d}-seed{settings.seed}{'' if kind == 'png' else '.' + suffix(kind)}"
     )
     out.parent.mkdir(parents=True, exist_ok=True)
-    write(source.decode(draw(settings.n)).cpu(), kind, out, source.spec.names)
+    write(source, draw(settings.n), kind, out)
     print(f"{settings.n} samples of step {step:,}: {out}")
     return 0
 
@@ -85,11 +91,12 @@ def suffix(kind: str) -> str:
     return "png" if kind == "grid" else kind
 
 
-def write(x, kind: str, out: Path, names: tuple[str, ...]) -> None:
+def write(source: Source, samples: Tensor, kind: str, out: Path) -> None:
     """Samples (n, *shape) in natural units, in the chosen format."""
     import numpy as np
     import torch
 
+    x = source.decode(samples).cpu()
     if kind == "grid":
         from gan_runner.pictures import grid, matrices, png
 
@@ -108,10 +115,7 @@ def write(x, kind: str, out: Path, names: tuple[str, ...]) -> None:
     elif kind == "pt":
         torch.save(x, out)
     else:
-        import pandas as pd
-
-        columns = list(names) if len(names) == x[0].numel() else None
-        pd.DataFrame(x.flatten(1).numpy(), columns=columns).to_csv(out, index=False)
+        source.frame(samples).to_csv(out, index=False)
 
 
 if __name__ == "__main__":

@@ -183,7 +183,10 @@ def write_papers(place: Path, cfg: Mapping[str, Any], overrides: list[str], run:
             **{k: cfg["train"][k] for k in ("precision", "program", "channels_last", "matmul", "deterministic")},
             "parameters": {role: sum(p.numel() for p in net.parameters()) for role, net in run.state.nets.items()},
             "data": {"name": source.name, "rows": len(source), "digest": source.digest, "notes": list(source.notes)},
-            "spec": {"shape": list(spec.shape), "kind": spec.kind, "classes": spec.classes, "names": list(spec.names)},
+            "spec": {
+                **{"shape": list(spec.shape), "kind": spec.kind, "classes": spec.classes},
+                **{"names": list(spec.names), "groups": list(spec.groups)},
+            },
             "coding": source.coding.describe() if source.coding else None,
         },
     )

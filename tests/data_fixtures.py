@@ -44,6 +44,73 @@ BAD_PRICES: dict[str, tuple[bytes, tuple[str, ...]]] = {
 """Name -> the file, and what its refusal must mention."""
 
 
+ROWS = "size,colour,price\n1.5,red,10\n2.5,blue,20\n3.5,red,31\n4.5,blue,42\n"
+
+
+def changed(old: str, new: str, text: str = ROWS) -> bytes:
+    """A good table with a mistake."""
+    assert text.count(old) == 1, old
+    return text.replace(old, new).encode()
+
+
+def columns(**cells: object) -> bytes:
+    """Twelve rows of a column of numbers and of others, by a function of the row."""
+    made = {"x": lambda i: i * i + 0.5, **cells}
+    rows = [",".join(str(cell(i)) for cell in made.values()) for i in range(12)]  # type: ignore[operator]
+    return "\n".join([",".join(made), *rows]).encode()
+
+
+BAD_TABLES: dict[str, tuple[bytes, dict[str, object], tuple[str, ...]]] = {
+    "empty": (b"", {}, ("line 1", "empty")),
+    "blank": (b"\n \n\n", {}, ("line 1", "empty")),
+    "header only": (b"size,price\n", {}, ("line 1", "below the header")),
+    "no header": (b"1.5,10\n2.5,20\n", {}, ("line 1", "names")),
+    "one row": (b"size,colour\n1.5,red\n", {}, ("1 rows to train and 0 held out", "held_out")),
+    "a cell too few": (changed("2.5,blue,20", "2.5,blue"), {}, ("line 3", "2 cells", "has 3")),
+    "a cell too many": (changed("2.5,blue,20", "2.5,blue,20,1"), {}, ("line 3", "4 cells")),
+    "another delimiter below": (b"a;b\n1.5,2\n2.5,3\n", {}, ("line 2", "delimiter ';'")),
+    "commas that divide and are decimal marks": (changed("2.5", "2,5"), {}, ("line 3", "4 cells")),
+    "an open quote": (changed("blue,20", '"blue,20'), {}, ("line 5",)),
+    "text after a quote": (changed("blue,20", '"bl"ue,20'), {}, ("line 3",)),
+    "a cell of a megabyte": (changed("blue,20", "b" * 1_000_000 + ",20"), {}, ("line 3", "field larger")),
+    "two columns of one name": (changed("size,", "price,"), {}, ("line 1", "two columns", "'price'")),
+    "a column without a name": (changed("size,colour", "size,"), {}, ("column 2 has no name",)),
+    "a first column without a name that is no index": (changed("size,", ","), {}, ("column 1 has no name",)),
+    "text among numbers": (changed("31", "many"), {}, ("line 4", "'price'", "'many'", "categorical=[price]")),
+    "a unit": (changed("31", "31 EUR"), {}, ("line 4", "'price'", "'31 EUR'")),
+    "a number among text": (changed("3.5,red", "3.5,7"), {}, ("line 4", "'colour'", "'7'", "a number among text")),
+    "infinite": (changed("31", "inf"), {}, ("line 4", "'price'", "'inf'")),
+    "too large": (changed("3.5", "1e999"), {}, ("line 4", "'size'", "not finite")),
+    "two decimal marks": (b"a;b\n1,5;2,25\n2,5;1,234.5\n3,5;1,75\n", {}, ("line 3", "'b'", "decimal ','")),
+    "a gap": (changed("31", ""), {}, ("line 4", "'price'", "gap", "dataset.missing=drop", "missing=keep")),
+    "a gap in text": (changed("3.5,red", "3.5,NA"), {}, ("line 4", "'colour'", "'NA' is a gap")),
+    "NaN after blank lines": (changed("3.5,", "\n\nNaN,"), {}, ("line 6", "'size'", "gap")),
+    "nothing but gaps": (columns(y=lambda i: ""), {"missing": "keep"}, ("'y'", "dataset.ignore=[y]")),
+    "a gap in every row": (b"a,b\n1.5,\n,2\n2.5,\n", {"missing": "drop"}, ("every row", "missing=keep")),
+    "dates": (columns(day=lambda i: f"2020-01-{i + 1:02}"), {}, ("line 2", "'day'", "dates", "dataset.ignore=[day]")),
+    "names": (columns(who=lambda i: f"person {i}"), {}, ("line 2", "'who'", "every row", "dataset.ignore=[who]")),
+    "row numbers": (columns(id=lambda i: i + 100), {}, ("line 2", "'id'", "counts the rows", "dataset.ignore=[id]")),
+    "many categories": (
+        columns(k=lambda i: f"k{i // 2}"),
+        {"levels": 5},
+        ("'k'", "6 different texts", "dataset.levels=6"),
+    ),
+    "many integers that are to be categories": (
+        columns(k=lambda i: i // 2 * 7),
+        {"levels": 5, "categorical": ["k"]},
+        ("line 2", "'k'", "more than dataset.levels=5"),
+    ),
+    "text that is to be numbers": (ROWS.encode(), {"numeric": ["colour"]}, ("line 2", "'colour'", "'red'")),
+    "a label that is not there": (ROWS.encode(), {"label": "colours"}, ("no column 'colours'", "colour?")),
+    "a label of numbers": (ROWS.encode(), {"label": "size"}, ("label 'size'", "dataset.categorical=[size]")),
+    "a column that is not there": (ROWS.encode(), {"columns": ["sise"]}, ("no column 'sise'", "size?")),
+    "nothing left": (ROWS.encode(), {"ignore": ["size", "colour", "price"]}, ("no column is left",)),
+    "binary": (b"PK\3\4\n\0\0\0", {}, ("line 2", "no text")),
+    "half a gzip": (gzip.compress(ROWS.encode() * 9)[:-9], {}, ("damaged gzip",)),
+}
+"""Name -> the file, settings, and what its refusal must mention."""
+
+
 def pixels(rng: np.random.Generator, *shape: int) -> np.ndarray:
     return rng.integers(0, 256, shape, dtype=np.uint8)
 
@@ -103,6 +170,7 @@ def make_everything(root: Path) -> Path:
     make_idx(root, "FashionMNIST")
     make_cifar10(root)
     make_celeba(root, n=9)
+    (root / "table.csv").write_text(ROWS + 4 * ROWS.partition("\n")[2])
     (root / "pictures").mkdir()
     for i in range(8):
         Image.new("RGB", (40 + i, 50), (20 * i, 90, 120)).save(root / f"pictures/{i}.png")

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
+import math
 import os
 import struct
+import sys
 from collections.abc import Callable
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -54,6 +59,77 @@ def test_prices(name: str, tmp_path: Path) -> None:
     file.write_bytes(content)
     refused(lambda: dataset("stocks", tmp_path, f"dataset.path={file}"), 65, str(file), *words)
     assert remains(tmp_path, {file}) == []
+
+
+# -- tables ----------------------------------------------------------------------------------------
+
+
+@cache
+def defaults() -> dict[str, Any]:
+    return compose("dataset=table")["dataset"]
+
+
+def table(**settings: Any) -> Any:
+    """The table as the command line would make it, with these settings."""
+    return construct(defaults() | settings, "dataset")
+
+
+@pytest.mark.parametrize("name", make.BAD_TABLES)
+def test_tables(name: str, tmp_path: Path) -> None:
+    content, settings, words = make.BAD_TABLES[name]
+    file = tmp_path / "table.csv"
+    file.write_bytes(content)
+    refused(lambda: table(path=str(file), **settings), 65, str(file), *words)
+    assert remains(tmp_path, {file}) == []
+
+
+def parquet(frame: Any) -> bytes:
+    to = io.BytesIO()
+    frame.to_parquet(to)
+    return to.getvalue()
+
+
+PARQUET: dict[str, tuple[Callable[[], bytes], tuple[str, ...]]] = {
+    "empty": (lambda: b"", ("no Parquet file",)),
+    "text": (lambda: make.ROWS.encode(), ("no Parquet file",)),
+    "half a file": (lambda: parquet(pd.DataFrame({"a": [1.5, 2.5]}))[:-20], ("no Parquet file",)),
+    "no rows": (lambda: parquet(pd.DataFrame({"a": [1.5]})[:0]), ("empty",)),
+    "lists": (lambda: parquet(pd.DataFrame({"a": [1.5, 2.5], "b": [[1], [2]]})), ("row 1", "'b'", "ndarray")),
+    "bytes": (lambda: parquet(pd.DataFrame({"a": [1.5, 2.5], "b": [b"1", b"2"]})), ("row 1", "'b'", "bytes")),
+    "a gap": (lambda: parquet(pd.DataFrame({"a": [1.5, None, 2.5]})), ("row 2", "'a'", "gap", "missing=drop")),
+    "infinite": (lambda: parquet(pd.DataFrame({"a": [1.5, 2.5, math.inf]})), ("row 3", "'a'", "'inf'")),
+    "dates": (
+        lambda: parquet(pd.DataFrame({"a": [1.5, 2.5], "b": pd.to_datetime(["2020-01-01", "2020-02-01"])})),
+        ("row 1", "'b'", "dates"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PARQUET)
+def test_parquet(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    content, words = PARQUET[name]
+    file = tmp_path / "table.parquet"
+    file.write_bytes(content())
+    refused(lambda: table(path=str(file)), 65, str(file), *words)
+    assert remains(tmp_path, {file}) == []
+
+
+def test_parquet_without_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    (tmp_path / "table.parquet").write_bytes(b"PAR1")
+    refused(lambda: table(path=f"{tmp_path}/table.parquet"), 69, "pip install pyarrow")
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"path": None}, {"missing": "guess"}, {"levels": 1}, {"held_out": 1.0}, {"held_out": -0.1}, {"seed": -1}],
+)
+def test_settings_of_tables_are_judged_before_the_file(setting: dict[str, Any]) -> None:
+    refused(lambda: table(**{"path": "nowhere", **setting}), 2, f"dataset.{next(iter(setting))}")
+    refused(
+        lambda: table(path="nowhere", numeric=["a", "b"], categorical=["b"]), 2, "b cannot be in dataset.categorical"
+    )
 
 
 # -- images ----------------------------------------------------------------------------------------
@@ -105,7 +181,7 @@ def test_pictures(name: str, tmp_path: Path) -> None:
 
 
 def test_a_path_that_cannot_be_a_path(tmp_path: Path) -> None:
-    for name in ("folder", "stocks"):
+    for name in ("folder", "stocks", "table"):
         refused(lambda name=name: dataset(name, tmp_path, f"dataset.path={'x' * 300}"), 66, "x" * 300)
         (tmp_path / "loop").unlink(missing_ok=True)
         (tmp_path / "loop").symlink_to(tmp_path / "loop")
@@ -230,6 +306,7 @@ def test_checkpoints(name: str, folder: Path) -> None:
 
 def test_the_command_line_says_it_in_one_line(cli: Any, tmp_path: Path, cache: Path) -> None:
     (tmp_path / "prices.csv").write_bytes(make.BAD_PRICES["text among numbers"][0])
+    (tmp_path / "table.csv").write_bytes(make.BAD_TABLES["text among numbers"][0])
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures/a.png").write_text("hello")
     (tmp_path / "r").mkdir()
@@ -238,6 +315,7 @@ def test_the_command_line_says_it_in_one_line(cli: Any, tmp_path: Path, cache: P
     before = set(tmp_path.rglob("*"))
     for args, code, word in (
         (("dataset=stocks", "dataset.path=prices.csv"), 65, "line 3"),
+        (("dataset=table", "dataset.path=table.csv"), 65, "line 4, column 'price'"),
         (("dataset=folder", "dataset.path=pictures"), 65, "a.png is no image"),
         (("resume=r",), 66, "config.yaml is damaged"),
     ):

@@ -22,6 +22,8 @@ SMALL = {
     **{name: ["dataset.n=200"] for name in ("toy2d", "ring8", "grid25", "swissroll", "spiral", "circles", "gmm")},
 }
 
+FILES = {"folder": "pictures", "table": "table.csv"}
+
 NARROW = {  # what fits together does not depend on widths
     **{name: ["model.width=8"] for name in ("dcgan", "dcgan_half", "dcgan_packed", "resnet", "veegan_dcgan", "vgrow")},
     "corrgan": ["model.generator.width=4"],
@@ -39,7 +41,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def verdict(root: Path, dataset: str, model: str, loss: str) -> str:
     """ "trains" or the refusal."""
-    where = [f"data_dir={root}", *([f"dataset.path={root}/pictures"] if dataset == "folder" else [])]
+    where = [f"data_dir={root}", *([f"dataset.path={root}/{FILES[dataset]}"] if dataset in FILES else [])]
     # the probes suit the dataset by construction; what is judged here are dataset, model and loss
     sizes = [*SMALL.get(dataset, []), *NARROW.get(model, []), "train.batch_size=4", "probes=none", "train.steps=2"]
     sizes += ["loss.warmup.updates=6"] if loss == "wgan_warmup" else []

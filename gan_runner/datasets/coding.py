@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -23,6 +23,25 @@ class Coding(Protocol):
 
     def describe(self) -> dict[str, Any]:
         """The node of plain values, `_target_` among them, that constructs it again from a run's manifest."""
+        ...
+
+
+@runtime_checkable
+class Typed(Coding, Protocol):
+    """A coding that knows what its columns are: numbers, or categories."""
+
+    @property
+    def levels(self) -> tuple[tuple[str, ...], ...]:
+        """Of each column in natural units, the texts of its categories; none for numbers."""
+        ...
+
+    @property
+    def target(self) -> int | None:
+        """Which column is to be predicted from the others, if any."""
+        ...
+
+    def frame(self, x: Tensor) -> Any:
+        """Samples (n, *shape) as a DataFrame."""
         ...
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from gan_runner.datasets.coding import Coding
+from gan_runner.datasets.coding import Coding, Typed
 
 CPU = torch.device("cpu")
 
@@ -26,12 +27,15 @@ class Spec:
         kind: "image", "table", "series", "correlation", or "game" where there are no data.
         classes: number of labels, 0 where there are none.
         names: column names of a table or a series.
+        groups: of a coded table, how many of its columns belong together, in order: 1 for a number, more for the
+            one-hot code of a category; empty where all are numbers.
     """
 
     shape: tuple[int, ...]
     kind: str
     classes: int = 0
     names: tuple[str, ...] = ()
+    groups: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,20 @@ class Source:
         if self.spec.kind == "image":
             return x.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
         return self.coding.decode(x) if self.coding else x
+
+    @property
+    def levels(self) -> tuple[tuple[str, ...], ...]:
+        """Of each decoded column of a table, the texts of its categories; none for numbers."""
+        return self.coding.levels if isinstance(self.coding, Typed) else ((),) * self.spec.shape[0]
+
+    def frame(self, x: Tensor) -> Any:
+        """Samples (n, *shape) in natural units as a DataFrame, its columns named where each number has a name."""
+        if isinstance(self.coding, Typed):
+            return self.coding.frame(x.detach())
+        import pandas as pd
+
+        rows = self.decode(x).cpu().flatten(1).numpy()
+        return pd.DataFrame(rows, columns=list(self.spec.names) if len(self.spec.names) == rows.shape[1] else None)
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
-"""Histograms of single columns, real against generated."""
+"""Single columns, real against generated: histograms of numbers, bars of categories."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
@@ -14,12 +15,17 @@ from gan_runner.metrics import rows
 from gan_runner.metrics.probe import Draw, Findings
 from gan_runner.pictures.figure import FAKE, REAL, RIGHT, label, legend, panels, render
 
+if TYPE_CHECKING:
+    from gan_runner.pictures.figure import Axes
+
 BINS = 40
+BARS = 8
+"""Categories shown at most."""
 
 
 @dataclass(frozen=True)
 class Marginals:
-    """`marginals`: the density of each of the first columns.
+    """`marginals`: the density of each of the first columns, or the shares of its categories.
 
     Args:
         every: steps between two calls.
@@ -34,29 +40,59 @@ class Marginals:
     kinds: ClassVar[frozenset[str]] = frozenset({"table"})
 
     def __call__(self, draw: Draw, source: Source) -> Findings:
-        real, fake = (source.decode(x).cpu()[:, : self.columns] for x in (rows.some(source, self.n), draw(self.n)))
-        return Findings(pictures={"marginals": marginals(real, fake, source.spec.names)})
+        real, fake = (
+            source.decode(x).cpu().float()[:, : self.columns] for x in (rows.some(source, self.n), draw(self.n))
+        )
+        return Findings(pictures={"marginals": marginals(real, fake, source.spec.names, source.levels)})
 
 
-def marginals(real: Tensor, fake: Tensor, names: tuple[str, ...]) -> Tensor:
-    """The picture: a panel for each column of real and fake (n, p), over the range of the real values and some more."""
+def marginals(
+    real: Tensor, fake: Tensor, names: tuple[str, ...], levels: Sequence[tuple[str, ...]] | None = None
+) -> Tensor:
+    """The picture: a panel for each column of real and fake (n, p).
+
+    Args:
+        names: of the columns.
+        levels: the texts of each column's categories, none for numbers; all are numbers if None.
+    """
     count = real.shape[1]
     names = names or tuple(f"column {i + 1}" for i in range(count))
     across = min(count, 4)
     width = min(800 // across, 420)
     figure, axes = panels(math.ceil(count / across), across, width, width * 3 // 5, left=RIGHT)
-    for ax, a, b, name in zip(axes, real.T, fake.T, names, strict=False):
-        margin = 0.1 * float(a.max() - a.min()) or 1.0
-        edges = torch.linspace(float(a.min()) - margin, float(a.max()) + margin, BINS + 1)
-        ax.stairs(density(a, edges), edges.numpy(), fill=True, color=REAL, label="real")
-        ax.stairs(density(b, edges), edges.numpy(), color=FAKE, linewidth=1.6, label="generated")
+    for ax, a, b, name, texts in zip(axes, real.T, fake.T, names, levels or ((),) * count, strict=False):
+        if texts:
+            bars(ax, a, b, texts)
+        else:
+            histograms(ax, a[~a.isnan()], b[~b.isnan()])
         ax.yaxis.set_visible(False)
-        ax.locator_params(axis="x", nbins=4)
-        label(ax, name)
+        label(ax, shortened(name, width // 7))
     for ax in axes[count:]:
         ax.set_visible(False)
     legend(axes[0])
     return render(figure)
+
+
+def histograms(ax: Axes, real: Tensor, fake: Tensor) -> None:
+    """Densities of numbers (n,), over the range of the real ones and some more."""
+    margin = 0.1 * float(real.max() - real.min()) or 1.0
+    edges = torch.linspace(float(real.min()) - margin, float(real.max()) + margin, BINS + 1)
+    ax.stairs(density(real, edges), edges.numpy(), fill=True, color=REAL, label="real")
+    ax.stairs(density(fake, edges), edges.numpy(), color=FAKE, linewidth=1.6, label="generated")
+    ax.locator_params(axis="x", nbins=4)
+
+
+def bars(ax: Axes, real: Tensor, fake: Tensor, texts: Sequence[str]) -> None:
+    """Shares of categories (n,), numbered as their texts; the most frequent ones if there are many."""
+    shares = torch.stack([torch.bincount(x.long(), minlength=len(texts)) / len(x) for x in (real, fake)])
+    shown = shares[0].argsort(descending=True, stable=True)[:BARS].sort().values
+    for offset, share, colour, word in ((-0.2, shares[0], REAL, "real"), (0.2, shares[1], FAKE, "generated")):
+        ax.bar((torch.arange(len(shown)) + offset).numpy(), share[shown].numpy(), 0.4, color=colour, label=word)
+    ax.set_xticks(range(len(shown)), [shortened(texts[i] or "(gap)", 60 // len(shown)) for i in shown.tolist()])
+
+
+def shortened(text: str, most: int) -> str:
+    return text if len(text) <= max(most, 4) else text[: max(most, 4) - 1] + "…"
 
 
 def density(x: Tensor, edges: Tensor):
