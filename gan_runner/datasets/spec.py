@@ -92,6 +92,11 @@ class Source:
         """Of each decoded column of a table, the texts of its categories; none for numbers."""
         return self.coding.levels if isinstance(self.coding, Typed) else ((),) * self.spec.shape[0]
 
+    @property
+    def target(self) -> int | None:
+        """Which decoded column of a table is to be predicted from the others, if any."""
+        return self.coding.target if isinstance(self.coding, Typed) else None
+
     def frame(self, x: Tensor) -> Any:
         """Samples (n, *shape) in natural units as a DataFrame, its columns named where each number has a name."""
         if isinstance(self.coding, Typed):

@@ -88,7 +88,7 @@ def bars(ax: Axes, real: Tensor, fake: Tensor, texts: Sequence[str]) -> None:
     shown = shares[0].argsort(descending=True, stable=True)[:BARS].sort().values
     for offset, share, colour, word in ((-0.2, shares[0], REAL, "real"), (0.2, shares[1], FAKE, "generated")):
         ax.bar((torch.arange(len(shown)) + offset).numpy(), share[shown].numpy(), 0.4, color=colour, label=word)
-    ax.set_xticks(range(len(shown)), [shortened(texts[i] or "(gap)", 60 // len(shown)) for i in shown.tolist()])
+    ax.set_xticks(range(len(shown)), [shortened(str(texts[i] or "(gap)"), 60 // len(shown)) for i in shown.tolist()])
 
 
 def shortened(text: str, most: int) -> str:
