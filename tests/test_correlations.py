@@ -391,7 +391,9 @@ def test_the_discriminator_sees_a_matrix_and_its_square() -> None:
         entries += [two[i, j] for i in range(4) for j in range(i, 4)]
         torch.testing.assert_close(row, torch.stack(entries))
     net = corrgan.Discriminator(SPEC, hidden=(6,))
-    assert net.features(draws(5, 8).float()[:, None]).shape == (5, 6) and net(draws(5, 8).float()[:, None]).shape == (5,)
+    assert net.features(draws(5, 8).float()[:, None]).shape == (5, 6) and net(draws(5, 8).float()[:, None]).shape == (
+        5,
+    )
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,11 @@ class Affine:
         return x * along(self.scale, x) + along(self.offset, x)
 
     def describe(self) -> dict[str, Any]:
-        return {"_target_": f"{__name__}.Affine", "offset": [*self.offset], "scale": [*self.scale]}
+        return {
+            "_target_": f"{type(self).__module__}.{type(self).__name__}",
+            "offset": [*self.offset],
+            "scale": [*self.scale],
+        }
 
 
 def along(values: Sequence[float], x: Tensor) -> Tensor:

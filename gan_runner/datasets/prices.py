@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -24,12 +24,14 @@ class Prices:
         names: of the columns.
         notes: what was left out or put in order.
         dates: of the days; none where the file tells none.
+        lines: of the file, that of each day.
     """
 
     values: np.ndarray
     names: tuple[str, ...]
     notes: tuple[str, ...]
     dates: tuple[datetime, ...] = ()
+    lines: list[int] = field(default_factory=list)
 
 
 def read_prices(path: Path, columns: Sequence[str] | None = None) -> Prices:
@@ -43,7 +45,11 @@ def read_prices(path: Path, columns: Sequence[str] | None = None) -> Prices:
         MissingInput: there is no such file.
         DataError: a line, a column or a cell cannot be used; the message names it.
     """
-    sheet = widen(read_sheet(path))
+    return of_sheet(widen(read_sheet(path)), columns)
+
+
+def of_sheet(sheet: Sheet, columns: Sequence[str] | None = None) -> Prices:
+    """The prices in a sheet with a row for each day; see `read_prices`."""
     order, told, dates = by_date(sheet)
     chosen = by_name(sheet, columns) if columns else by_looks(sheet, told)
     values = np.stack([sheet.numbers(j) for j in chosen], 1)
@@ -56,7 +62,8 @@ def read_prices(path: Path, columns: Sequence[str] | None = None) -> Prices:
     for wrong, what, id in ((np.isnan(values), "a gap", "F12"), (~(values > 0) | np.isinf(values), "no price", "F54")):
         for row, k in np.argwhere(wrong)[:1]:
             raise sheet.fault(f"'{sheet.columns[chosen[k]][row]}' is {what}", row, chosen[k], id=id)
-    return Prices(values[order], tuple(sheet.names[j] for j in chosen), tuple(notes), dates)
+    names = tuple(sheet.names[j] for j in chosen)
+    return Prices(values[order], names, tuple(notes), dates, [sheet.lines[row] for row in order])
 
 
 def period(prices: Prices, start: str | None, end: str | None) -> Prices:

@@ -18,6 +18,11 @@ from gan_runner.datasets.prices import period, read_prices
 from gan_runner.datasets.spec import Source, Spec
 from gan_runner.errors import DataError
 
+
+class Returns(Affine):
+    """The standardising of log-returns; a further file of such rows is one of prices (see `further.natural`)."""
+
+
 STILL = 1e-9
 """Standard deviation of daily returns that is rounding: far below a basis point."""
 
@@ -126,14 +131,14 @@ def of_returns(
     return source(slice(days), name, rest)
 
 
-def standard(returns: np.ndarray, names: Sequence[str]) -> Affine:
+def standard(returns: np.ndarray, names: Sequence[str]) -> Returns:
     """To mean 0 and standard deviation 1 of returns (rows, columns); unscaled, with a warning, where nothing varies."""
     scale = returns.std(0)
     constant = scale < STILL
     if constant.any():
         still = [name for name, flag in zip(names, constant, strict=True) if flag]
         warnings.warn(f"constant returns in the training part: {', '.join(still[:5])}; not scaled", stacklevel=3)
-    return Affine(returns.mean(0).tolist(), np.where(constant, 1.0, scale).tolist())
+    return Returns(returns.mean(0).tolist(), np.where(constant, 1.0, scale).tolist())
 
 
 def light_tailed(returns: np.ndarray, names: Sequence[str]) -> Lambert:

@@ -9,6 +9,7 @@ Each takes a draw and rows (m, p) in the scale of training, so they judge a user
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -82,6 +83,15 @@ def inversion(draw: Draw, x: Tensor, steps: int = 500, weight: float = 0.1, rate
         found = residual().detach()
     D.train(training)
     return found.cpu().double()
+
+
+SCORES: dict[str, Callable[[Draw, Tensor], Tensor | None]] = {
+    "logit": logit,
+    "mahalanobis": mahalanobis,
+    "density": rarity,
+    "inversion": inversion,
+}
+"""What a run can say about single rows."""
 
 
 def moments(draw: Draw) -> tuple[Tensor, Tensor]:

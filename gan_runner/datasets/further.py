@@ -1,0 +1,60 @@
+"""Further files of the kind that a run was trained on, read as its own data were."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import singledispatch
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gan_runner.datasets.columns import Columns
+from gan_runner.datasets.files import absolute
+from gan_runner.datasets.lambert import Lambert
+from gan_runner.datasets.long import widen
+from gan_runner.datasets.prices import of_sheet
+from gan_runner.datasets.sheet import by_name
+from gan_runner.datasets.spec import Source
+from gan_runner.datasets.stocks import Returns
+from gan_runner.datasets.table import read_table
+
+
+def further(path: str, source: Source) -> tuple[Tensor, list[int]]:
+    """Rows (n, *shape) float32 of a file in the scale of training, and the line of the file that each ends at.
+
+    Args:
+        path: CSV or Parquet with the columns that the source is named by, in any order; others are not looked at. Of
+            returns it has prices, so that its first day makes no row.
+
+    Raises:
+        MissingInput: there is no such file.
+        DataError: a column is missing, or a cell cannot be used; the message names line and column.
+    """
+    values, lines = natural(source.coding, source.spec.names, absolute(path))
+    return (source.coding.encode(values) if source.coding else values).float(), lines
+
+
+@singledispatch
+def natural(coding: object, names: Sequence[str], path: Path) -> tuple[Tensor, list[int]]:
+    """Rows (n, columns) float64 in natural units, and their lines: finite numbers, unless the coding knows better."""
+    sheet = read_table(path)
+    chosen = by_name(sheet, names)
+    values = np.stack([sheet.numbers(j) for j in chosen], 1)
+    for row, k in np.argwhere(~np.isfinite(values))[:1]:
+        raise sheet.fault(f"'{sheet.columns[chosen[k]][row]}' is no finite number", row, chosen[k])
+    return torch.from_numpy(values), sheet.lines
+
+
+@natural.register
+def _(coding: Columns, names: Sequence[str], path: Path) -> tuple[Tensor, list[int]]:
+    sheet = read_table(path)
+    return coding.read(sheet), sheet.lines
+
+
+@natural.register(Returns)
+@natural.register(Lambert)
+def _(coding: object, names: Sequence[str], path: Path) -> tuple[Tensor, list[int]]:
+    prices = of_sheet(widen(read_table(path)), names)
+    return torch.from_numpy(np.diff(np.log(prices.values), axis=0)), prices.lines[1:]

@@ -1,0 +1,89 @@
+"""`python -m gan_runner.score run=DIR data=FILE.csv out=scores.csv [scores= checkpoint=]`: how outlying rows are."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from gan_runner.arguments import parse
+from gan_runner.console import say
+from gan_runner.errors import MissingInput, UsageError
+
+SHOWN = 5
+"""Rows that are printed: those whose first score is the highest."""
+
+
+@dataclass
+class Settings:
+    """Arguments of the command.
+
+    Attributes:
+        run: the folder of a run on a table.
+        data: a CSV or Parquet file with the run's columns; of a run on returns one of prices, whose first day has no
+            scores.
+        out: where the scores go: a line of numbers for each row, beginning with its line in the file.
+        scores: any of logit, mahalanobis, density, inversion, separated by commas. Higher is more outlying. `logit` is
+            what the discriminator thinks: right for robust generators, which leave to the data what outliers there
+            are; after training on clean rows it is the other way round, so turn its sign. `inversion` takes seconds
+            for each hundred rows.
+        checkpoint: newest or best.
+        seed: of the samples and latents that density and inversion need.
+        trust: a module of your own that the run's model or loss comes from.
+    """
+
+    run: str
+    data: str
+    out: str = "scores.csv"
+    scores: str = "logit,mahalanobis,density"
+    checkpoint: str = "newest"
+    seed: int = 0
+    device: str = "auto"
+    trust: str = ""
+
+
+def main() -> None:
+    from gan_runner.__main__ import run_safely
+
+    if not sys.argv[1:] or {"-h", "--help"} & set(sys.argv[1:]):
+        print(f"{__doc__}\n{Settings.__doc__}")
+        return
+    sys.exit(run_safely(lambda: score(parse(Settings, sys.argv[1:]))))
+
+
+def score(settings: Settings) -> int:
+    """Score every row of the file and write the numbers; prints the most outlying rows."""
+    place, chosen = Path(settings.run), settings.scores.split(",")
+    if not (place / "manifest.json").is_file():
+        raise MissingInput(
+            f"run={settings.run} is not a run folder: no manifest.json in it", "name a folder under outputs/"
+        )
+    if settings.checkpoint not in ("newest", "best"):
+        raise UsageError(f"checkpoint={settings.checkpoint} is unknown", "choose from newest, best", id="F61")
+    import pandas as pd
+
+    from gan_runner.datasets.further import further
+    from gan_runner.metrics.outliers import SCORES
+    from gan_runner.restore import restore
+
+    for name in chosen:
+        if name not in SCORES:
+            raise UsageError(f"scores={name} is unknown", f"choose from {', '.join(SCORES)}", id="F61")
+    source, draw, step = restore(place, settings.checkpoint, settings.seed, settings.device, settings.trust)
+    if source.spec.kind != "table":
+        raise UsageError(f"run={settings.run} is of {source.spec.kind} data", "name a run on a table", id="F59")
+    rows, lines = further(settings.data, source)
+    found = {name: SCORES[name](draw, rows.to(source.device)) for name in chosen}
+    silent = [name for name, values in found.items() if values is None]
+    if silent:
+        raise UsageError(f"nobody in this run gives a {silent[0]}", f"leave {silent[0]} out of scores=", id="F59")
+    table = pd.DataFrame({"line": lines} | {name: values.numpy() for name, values in found.items()})  # type: ignore[union-attr]
+    table.to_csv(settings.out, index=False)
+    say(f"{len(table)} rows scored by step {step:,}; the most outlying by {chosen[0]}:")
+    say(table.nlargest(SHOWN, chosen[0]).to_string(index=False, float_format="%.4g"))
+    say(f"scores: {settings.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    main()
