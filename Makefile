@@ -46,6 +46,10 @@ table-progressive: setup ## docs/progressive.png: from 4x4 to 32x32 pixels, ten 
 	$(BIN)/python -m gan_runner -m experiment=progressive_fashion dataset=$(SETS) sweep=progressive
 	$(BIN)/python scripts/progressive_table.py outputs/sweeps/progressive/*/ --out docs/progressive.png
 
+table-stocks: setup ## docs/stocks.md: days that stand apart, six runs of two minutes on one core
+	$(BIN)/python -m gan_runner -m experiment=stocks,stocks_market seed=1,2,3 train.threads=1 sweep=stocks
+	$(BIN)/python scripts/table_stocks.py outputs/sweeps/stocks/*/
+
 table-huber: setup ## docs/huber.md: robust estimation against the share of outliers (about two minutes)
 	$(BIN)/python scripts/table_huber.py
 

@@ -12,9 +12,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -50,6 +52,20 @@ def by_epochs(run: Path) -> dict[str, Curve]:
     return found
 
 
+def picture(found: Mapping[str, Curve]) -> Tensor:
+    """The losses of both, and what the generator's implies, by epochs."""
+    first = {"of D": found[NAMES[0]]}
+    if NAMES[2] not in found:
+        return curves({"loss of D": first, "loss of G": {"of G": found[NAMES[1]]}}, "epoch")
+    first["of D, if a share eps stands apart"] = found[NAMES[2]]
+    lines = {
+        "loss of D": first,
+        "loss of G": {"of G": found[NAMES[1]]},
+        "the share that this implies": {"eps": found[NAMES[3]]},
+    }
+    return curves(lines, "epoch")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", metavar="RUN", type=Path, help="a run folder")
@@ -64,13 +80,7 @@ def main() -> None:
     for epoch, of_d, of_g in zip(epochs.int().tolist(), discriminator, found[NAMES[1]][1], strict=True):
         if epoch % args.every == 0 or epoch == int(epochs[-1]):
             print(f"Epoch: {epoch}, LossD/G: {of_d:.4f}/{of_g:.4f}")
-    first = {"discriminator's loss": found[NAMES[0]]}
-    if NAMES[2] in found:
-        first["its loss if a share eps stands apart"] = found[NAMES[2]]
-    lines = {"": first, "generator's loss": {"generator's loss": found[NAMES[1]]}}
-    if NAMES[3] in found:
-        lines["that share"] = {"eps": found[NAMES[3]]}
-    png.write(args.out, curves(lines, "epoch"))
+    png.write(args.out, picture(found))
     print(args.out)
 
 
