@@ -42,11 +42,13 @@ def by_epochs(run: Path) -> dict[str, Curve]:
         raise ValueError(f"{run} has no losses of two players in metrics.jsonl")
     settings = config.read(run)
     rows_per_step = settings["train"]["batch_size"] * settings["loss"].get("n_critic", 1)
-    epochs = torch.tensor([row["step"] for row in logged]).double() * rows_per_step / manifest["data"]["rows"]
+    epochs = (
+        torch.tensor([row["step"] for row in logged], dtype=torch.float64) * rows_per_step / manifest["data"]["rows"]
+    )
     whole = (epochs - 1e-9).ceil()
     found = {}
     for name in (name for name in NAMES if name in logged[0]):
-        values = torch.tensor([row[name] for row in logged]).double()
+        values = torch.tensor([row[name] for row in logged], dtype=torch.float64)
         ends = whole.unique()
         found[name] = ends, torch.stack([values[whole == end].mean() for end in ends])
     return found
