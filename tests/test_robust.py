@@ -104,8 +104,10 @@ def test_an_affine_generator_finds_the_location_and_its_critic_the_clean_rows() 
     oracle = math.sqrt(5 / 4000)
     b = run.state.average["generator"].b
     assert float(b.norm()) < 3 * oracle < float(run.source.data.median(0).values.norm()) / 5
-    scores = Draw(run.objective, run.state, run.source.device).judge(run.source.data)
-    outlier = run.source.truth["outlier"]
+    draw, outlier = Draw(run.objective, run.state, run.source.device), run.source.truth["outlier"]
+    law, scores = draw.law(), draw.judge(run.source.data)
+    assert law is not None and scores is not None
+    assert torch.equal(law["location"], b) and not torch.equal(b, run.state.nets["generator"].b), "of the average"
     assert float(scores[~outlier].median()) == pytest.approx(math.log(0.8), abs=0.06)
     assert scores[outlier].min() > scores[~outlier].max()
 
