@@ -110,9 +110,9 @@ def begin(state: State, source: Source) -> None:
                 state.average[role].load_state_dict(net.state_dict())
 
 
-def plan(train: Mapping[str, Any], objective: Objective, length: int) -> tuple[int, int]:
+def plan(train: Mapping[str, Any], objective: Objective, rows: int) -> tuple[int, int]:
     """(iterations, rows of real data) of the whole run, from whichever budget was given."""
-    images = train["images"] or (train["epochs"] and round(train["epochs"] * length))
+    images = train["images"] or (train["epochs"] and round(train["epochs"] * rows))
     steps = train["steps"] or train["default_steps"]
     clock = Clock()
     while clock.seen < images if images else clock.step < steps:

@@ -29,13 +29,14 @@ from gan_runner.pictures.curves import curves
 
 SEEDS = "seed=1,2,3"
 WHOLE = ["probes.scatter.n=50000", "probes.detection=null"]
+HIDDEN = ["dataset.p=20", "dataset.n=20000", "dataset.shift=1", "dataset.covariance=0.4"]
 SWEEPS = {
     "huber-eps": ["experiment=huber_small", "dataset.eps=0.05,0.1,0.2,0.3"],
     "huber-location": ["experiment=huber,huber_minimax,huber_demo,huber_hard"],
     "huber-ns": ["experiment=huber_hard", "loss.payoff.power=1", "probes.detection.inversion=0"],
     "huber-cauchy": ["experiment=huber_cauchy", "probes.detection.inversion=0"],
     "huber-scatter": ["experiment=huber_scatter", *WHOLE],
-    "huber-hidden": ["experiment=huber_scatter", "dataset.shift=0.5", "dataset.covariance=0.6", *WHOLE],
+    "huber-hidden": ["experiment=huber_scatter", *HIDDEN, *WHOLE],
 }
 EPOCHS = 25
 """Epochs over whose means losses are averaged."""
@@ -176,8 +177,8 @@ of greatest likelihood.
 is left of the true matrix, then operator norms; MinCovDet sees all rows. Outliers so far away it leaves out for good,
 and does nearly as well as the clean rows' covariance.
 """,
-    "huber-hidden": """With outliers from N(0.5, 0.6 I), whose distances are those of clean rows, it cannot:
-`experiment=huber_scatter dataset.shift=0.5 dataset.covariance=0.6`.
+    "huber-hidden": """Where outliers are no further from the centre than clean rows, distances cannot find them:
+`experiment=huber_scatter dataset.p=20 dataset.n=20000 dataset.shift=1 dataset.covariance=0.4`.
 """,
 }
 

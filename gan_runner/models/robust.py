@@ -22,27 +22,47 @@ DRAWS = 20_000
 """Radii from which the scale of an elliptical law is found."""
 
 
-class Location(nn.Module):
-    """x = z + b with z from N(0, I): Gaussians of covariance I, learned is the location b.
-
-    `begin` sets b to the median of each column.
+class Restricted(nn.Module):
+    """A generator of table rows, standard Gaussian latents, and a law of which it knows location and scatter.
 
     Raises:
         ValueError: the data are no table.
     """
 
-    begun: tuple[str, ...] = ("b",)
     bound = None
 
-    def __init__(self, spec: roles.Spec):
+    def __init__(self, spec: roles.Spec, extra: int = 0):
         super().__init__()
-        self.latent = self.columns = columns(spec)
-        self.b = nn.Parameter(torch.zeros(self.columns))
+        if spec.kind != "table":
+            raise ValueError(f"robust estimation is for tables; {tuple(spec.shape)} is a {spec.kind}: choose model=mlp")
+        self.columns = spec.shape[0]
+        self.latent = extra + self.columns
 
     def noise(self, n: int) -> Tensor:
         """(n, latent) draws from the prior, where the weights are."""
         weight = next(self.parameters())
         return torch.randn(n, self.latent, device=weight.device, dtype=weight.dtype)
+
+    def begin(self, rows: Tensor) -> None:
+        """Take first values from real rows (n, p)."""
+        raise NotImplementedError
+
+    def law(self) -> dict[str, Tensor]:
+        """The "location" (p,) and the "scatter" (p, p) of x."""
+        raise NotImplementedError
+
+
+class Location(Restricted):
+    """x = z + b with z from N(0, I): Gaussians of covariance I, learned is the location b.
+
+    `begin` sets b to the median of each column.
+    """
+
+    begun: tuple[str, ...] = ("b",)
+
+    def __init__(self, spec: roles.Spec):
+        super().__init__(spec)
+        self.b = nn.Parameter(torch.zeros(self.columns))
 
     def forward(self, z: Tensor) -> Tensor:
         return z + self.b
@@ -56,7 +76,7 @@ class Location(nn.Module):
         return {"location": self.b.detach(), "scatter": torch.eye(self.columns).to(self.b)}
 
 
-class Scatter(nn.Module):
+class Scatter(Restricted):
     """x = z W + b with z from N(0, I): Gaussians of any covariance W^T W and location b.
 
     `begin` sets b to the median of each column and W to the root of a robust scatter matrix.
@@ -70,15 +90,11 @@ class Scatter(nn.Module):
     """
 
     def __init__(self, spec: roles.Spec, location: bool = True, start: str = "kendall"):
-        super().__init__()
-        self.latent = self.columns = columns(spec)
+        super().__init__(spec)
         self.start = choice(STARTS, start=start)
         self.W = nn.Parameter(torch.eye(self.columns))
         self.b = nn.Parameter(torch.zeros(self.columns)) if location else None
         self.begun = ("W", "b") if location else ("W",)
-
-    bound = None
-    noise = Location.noise
 
     def forward(self, z: Tensor) -> Tensor:
         x = z @ self.W
@@ -96,7 +112,7 @@ class Scatter(nn.Module):
         return {"location": W.new_zeros(len(W)) if self.b is None else self.b.detach(), "scatter": W.T @ W}
 
 
-class Elliptical(nn.Module):
+class Elliptical(Restricted):
     """x = xi u + b, u uniform on the sphere of radius sqrt(p), xi = |MLP(t)|: spherical laws of any tails.
 
     Half of t is Gaussian, the other half one over the absolute value of a Gaussian: a linear network makes Cauchy's
@@ -113,21 +129,16 @@ class Elliptical(nn.Module):
     """
 
     begun: tuple[str, ...] = ("b",)
-    bound = None
 
     def __init__(self, spec: roles.Spec, radius: Sequence[int] = (24, 24, 24, 12, 12)):
-        super().__init__()
-        self.columns = columns(spec)
         if not radius or radius[0] % 2:
             raise ValueError(f"radius={list(radius)}: t is made of two halves, so its first width must be even")
         for width in radius:
             positive(radius=width)
+        super().__init__(spec, extra=radius[0])
         hidden = [layer for pair in pairwise(radius) for layer in (nn.Linear(*pair), nn.LeakyReLU(0.2))]
         self.radius, self.inputs = nn.Sequential(*hidden, nn.Linear(radius[-1], 1)), radius[0]
-        self.latent = self.inputs + self.columns
         self.b = nn.Parameter(torch.zeros(self.columns))
-
-    noise = Location.noise
 
     def xi(self, g: Tensor) -> Tensor:
         """Radii (n, 1) over sqrt(p), from Gaussians (n, inputs)."""
@@ -222,10 +233,3 @@ class Discriminator(roles.Discriminator):
 
 SHAPES: Mapping = {**ACTIVATIONS, "sigmoid": nn.Sigmoid}
 """Activations by name; bounded ones limit what a single row can do."""
-
-
-def columns(spec: roles.Spec) -> int:
-    """The number of columns, if the data are a table."""
-    if spec.kind != "table":
-        raise ValueError(f"robust estimation is for tables; {tuple(spec.shape)} is a {spec.kind}: choose model=mlp")
-    return spec.shape[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,7 +34,7 @@ def detection(
     figure, (left, right) = panels(1, 2, 420, 300)
     clean, planted = logits[~outlier].float(), logits[outlier].float()
     everything = torch.cat([clean, planted, made.float()])
-    low, high = (float(everything.quantile(q)) for q in (0.0005, 0.9995)) if len(everything) < 1e7 else (-5.0, 5.0)
+    low, high = (float(everything.quantile(q)) for q in (0.0005, 0.9995))
     edges = torch.linspace(low, high + 1e-6, 2 * BINS + 1)
     left.stairs(density(clean, edges), edges.numpy(), fill=True, color=REAL, label="clean")
     if len(planted):
@@ -47,7 +48,7 @@ def detection(
     return render(figure)
 
 
-def curves(ax, scored: Mapping[str, tuple[Tensor, Tensor]]) -> None:
+def curves(ax: Any, scored: Mapping[str, tuple[Tensor, Tensor]]) -> None:
     """The receiver operating characteristic of each score, the best first."""
     known = {name: (auroc(*pair), *roc(*pair)) for name, pair in scored.items() if 0 < pair[1].sum() < len(pair[1])}
     ours, others = ([n for n in known if (n in OWN) == own] for own in (True, False))
@@ -59,6 +60,5 @@ def curves(ax, scored: Mapping[str, tuple[Tensor, Tensor]]) -> None:
         points = torch.stack([wrong, right])[:, [*range(0, len(wrong), stride), -1]].numpy()
         style = {"linestyle": "-" if name in OWN else "--", "linewidth": 1.4, "color": colour[name]}
         ax.plot(*points, label=f"{name} {area:.3f}", **style)
-    ax.set_box_aspect(None)
     label(ax, "area under each curve", "clean rows flagged", "outliers flagged")
     ax.legend(loc="lower right", fontsize=8, labelcolor=INK, framealpha=0.8, edgecolor="none")
