@@ -146,8 +146,9 @@ COLUMNS = {
     "huber-scatter": SCATTER,
     "huber-hidden": SCATTER,
 }
-AREAS = """Area under the ROC curve of each score, the first four the run's own; density, inversion, mcd and lof are of 2,000
-rows, too few for MinCovDet in 100 columns. An affine generator makes every row, so inversion (AnoGAN) says nothing here.
+AREAS = """Area under the ROC curve of each score, the first four the run's own. Density, inversion, mcd and lof are of
+2,000 rows, too few for MinCovDet in 100 columns. An affine generator makes every row, so inversion (AnoGAN) can tell
+nothing here.
 """
 THEORY = ", ".join(f"{a:.4f}/{b:.4f}" for a, b in map(best_losses, (0.05, 0.1, 0.2, 0.3)))
 SECTIONS = {
@@ -158,7 +159,7 @@ over the last {EPOCHS} epochs; in theory they are {THEORY}.
 
 ![The same as curves](huber.png)
 """,
-    "huber-location": f"""## Location, and outliers
+    "huber-location": """## Location, and outliers
 
 50,000 rows, a fifth of them outliers: `huber` has 50 columns and outliers from N(5, 2 I), `huber_demo` 100 and N(5, I),
 `huber_hard` 50 and N(0.5, I). Where outliers are far, L_D and L_G are 1.2365 and 0.8109 in theory, and the logit of
