@@ -233,6 +233,16 @@ def test_only_training_looks_at_rows(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert law is not None and not torch.equal(law["location"], torch.zeros(4))
 
 
+@pytest.mark.parametrize("model", ["location", "scatter", "elliptical", "elliptical_location"])
+def test_every_parameter_of_a_robust_model_moves(model: str) -> None:
+    words = (f"model={model}", "dataset=huber", "dataset.p=3", "dataset.n=300", "dataset.freedom=1", "probes=none")
+    run = build(compose(*words, "train.batch_size=20", "train.steps=3", "optimizer=sgd"))
+    before = {name: value.detach().clone() for name, value in run.state.nets.named_parameters()}
+    play(run)
+    for name, value in run.state.nets.named_parameters():
+        assert value.isfinite().all() and not torch.equal(value, before[name]), name
+
+
 def test_tables_alone_have_a_location() -> None:
     with pytest.raises(ValueError, match="model=mlp"):
         robust.Location(Spec((1, 8, 8), "image"))
