@@ -216,7 +216,9 @@ def test_networks_begin_under_every_loss_and_their_average_with_them(loss: str) 
     expected = run.source.data.median(0).values
     for nets in (run.state.nets, run.state.average):
         assert torch.equal(nets["generator"].b, expected)
-    if "first.nets.generator.b" in run.state.memory:  # every round of AdaGAN begins there
+    law, rounds = run.objective.law(run.state), "first.nets.generator.b" in run.state.memory
+    assert (law is None) == rounds, "of a mixture of generators none knows the law"
+    if rounds:  # each begins there
         play(run, until=1)
         begin_anew(run.state)
         assert torch.equal(run.state.nets["generator"].b, expected)
