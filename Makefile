@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 SETS ?= fashion
 RULES := gan_runner.losses.reweighting.
+LATE := seed=1,2,3 train.threads=1 probes.facts.every=0 probes.pictures.every=0
 
 .DEFAULT_GOAL := help
 .PHONY: $(shell grep -oE '^[a-z-]+:' Makefile | tr -d :)
@@ -56,11 +57,12 @@ table-huber: setup ## docs/huber.md: robust estimation against the share of outl
 table-huber-all: setup ## the same with every section: location, heavy tails, scatter (about half an hour on one core)
 	$(BIN)/python scripts/table_huber.py --all
 
-table-correlations: setup ## docs/correlations.md: the facts of correlation matrices, 18 runs of two minutes on one core
-	$(BIN)/python -m gan_runner -m experiment=corrgan_stocks,corrgan_hcbm,correlation_stocks,correlation_hcbm \
-		seed=1,2,3 train.threads=1 sweep=correlations
-	$(BIN)/python -m gan_runner -m experiment=corrgan_original dataset=correlations,hcbm seed=1,2,3 train.threads=1 \
-		model.generator.width=8 model.discriminator.width=8 train.images=160000 sweep=correlations_original
+table-correlations: setup ## docs/correlations.md: the facts of correlation matrices, 18 runs, half an hour on one core
+	$(BIN)/python -m gan_runner -m dataset=correlations experiment=corrgan_stocks,correlation_stocks $(LATE) \
+		sweep=correlations_stocks
+	$(BIN)/python -m gan_runner -m dataset=hcbm experiment=corrgan_hcbm,correlation_hcbm $(LATE) sweep=correlations_hcbm
+	$(BIN)/python -m gan_runner -m experiment=corrgan_original dataset=correlations,hcbm $(LATE) train.images=64000 \
+		model.generator.width=8 model.discriminator.width=8 sweep=correlations_original
 	$(BIN)/python scripts/table_correlations.py outputs/sweeps/correlations*/*/ --out docs/correlations.md
 
 lint: setup ## ruff and pyright

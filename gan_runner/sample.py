@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 FORMATS = ("grid", "png", "npz", "pt", "csv")
 USUAL = {"image": "grid", "correlation": "npz"}
 """What each kind of data is written as unless the user says otherwise; the rest as csv."""
-SUITED = {"grid": ("image", "correlation"), "png": ("image",), "csv": ("table", "series", "correlation")}
+SUITED = {"grid": ("image", "correlation"), "png": ("image",), "csv": ("table", "series", "correlation", "game")}
 """Kinds of data that suit a format; those not named suit all."""
 
 

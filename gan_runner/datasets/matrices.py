@@ -45,9 +45,9 @@ def nearest_correlation(x: Tensor) -> Tensor:
     Returns:
         (..., p, p) float64, symmetric, with a diagonal of ones and eigenvalues of at least -1e-12.
     """
-    y = with_unit_diagonal(symmetric(x.double().flatten(0, -3)))
-    wanted = torch.linalg.eigvalsh(y)[:, 0].lt(-ROUNDING).nonzero().squeeze(1)
-    y[wanted] = alternate(symmetric(x.double().flatten(0, -3)[wanted]))
+    y = with_unit_diagonal(symmetric(x.double().reshape(-1, *x.shape[-2:])))
+    negative = torch.linalg.eigvalsh(y)[:, 0] < -ROUNDING
+    y[negative] = alternate(y[negative])
     return y.view(x.shape)
 
 
@@ -85,8 +85,7 @@ def positive_part(x: Tensor) -> Tensor:
 
 def with_unit_diagonal(x: Tensor) -> Tensor:
     """x (..., p, p) with ones on the diagonal."""
-    eye = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
-    return x + (1 - x) * eye
+    return x.diagonal_scatter(torch.ones_like(x[..., 0]), dim1=-2, dim2=-1)
 
 
 def scaled(x: Tensor) -> Tensor:

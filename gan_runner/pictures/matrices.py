@@ -70,7 +70,12 @@ def spectrum(ax: Any, real: Tensor, fake: Tensor, days: int) -> None:
     law = marchenko_pastur_density(x, real.shape[1], days) * x * torch.log(torch.tensor(10.0))
     ax.plot(x.log10().numpy(), law.numpy(), color=INK, linewidth=1)
     ax.xaxis.set_major_formatter(lambda power, _: f"{10**power:.3g}")
-    label(ax, f"spectrum; line: uncorrelated (to {high:.2f})", "eigenvalue", "density of its logarithm")
+    label(
+        ax,
+        f"spectrum; line: uncorrelated (to {high:.2f})",
+        "eigenvalue, or 0.001 where smaller",
+        "density of its logarithm",
+    )
 
 
 def first_eigenvector(ax: Any, real: Tensor, fake: Tensor) -> None:
