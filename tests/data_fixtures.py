@@ -164,8 +164,16 @@ def make_celeba(root: Path, n: int = 6) -> None:
     (place.parent / "list_eval_partition.txt").write_text("".join(lines))
 
 
+def make_prices(root: Path, days: int = 60, assets: int = 20) -> None:
+    """A CSV file of random prices."""
+    walks = np.exp(np.random.default_rng(0).normal(0, 0.01, (days, assets)).cumsum(0))
+    names = ",".join(f"S{i}" for i in range(assets))
+    (root / "prices.csv").write_text("\n".join([names, *(",".join(map(repr, row.tolist())) for row in walks)]))
+
+
 def make_everything(root: Path) -> Path:
-    """Tiny valid files of every downloadable data set, and some pictures; returns `root`."""
+    """Tiny valid files of every downloadable data set, some prices and some pictures; returns `root`."""
+    make_prices(root)
     make_idx(root, "MNIST")
     make_idx(root, "FashionMNIST")
     make_cifar10(root)

@@ -14,7 +14,7 @@ from tests.test_contract import play
 
 DATASETS = option_names("dataset")
 SMALL = {
-    "correlations": ["dataset.stride=400"],
+    "correlations": ["dataset.window=10"],
     "hcbm": ["dataset.n=10"],
     "huber": ["dataset.n=200", "dataset.p=5"],
     "mnist": ["train.batch_size=4"],
@@ -22,7 +22,7 @@ SMALL = {
     **{name: ["dataset.n=200"] for name in ("toy2d", "ring8", "grid25", "swissroll", "spiral", "circles", "gmm")},
 }
 
-FILES = {"folder": "pictures", "table": "table.csv"}
+FILES = {"folder": "pictures", "table": "table.csv", "correlations": "prices.csv"}
 
 NARROW = {  # what fits together does not depend on widths
     **{name: ["model.width=8"] for name in ("dcgan", "dcgan_half", "dcgan_packed", "resnet", "veegan_dcgan", "vgrow")},

@@ -97,6 +97,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
         **{"loss._target_": "adversarial.Simultaneous", "train.batch_size": 256, "model.generator.latent": 100},
         **{"loss.payoff._target_": "payoffs.NonSaturating", "model.discriminator.dropout": 0.3},
     },
+    "corrgan_original": {
+        **{"dataset.window": 252, "optimizer.lr": 1e-4, "optimizer.betas": [0.9, 0.999], "train.batch_size": 128},
+        **{"loss._target_": "adversarial.Simultaneous", "loss.payoff._target_": "payoffs.NonSaturating"},
+        **{"model.generator.latent": 100, "model.generator.width": 64, "model.discriminator.dropout": 0.3},
+    },
     "wgan": {
         **{"loss.n_critic": 5, "loss.constraints.clip.bound": 0.01, "train.batch_size": 64, "optimizer.lr": 5e-5},
         **{"optimizer._target_": "RMSprop", "model.discriminator.norm": "batch", "loss.warmup": None},

@@ -1,4 +1,4 @@
-"""Correlation matrices of stocks, ordered so that their blocks can be seen (CorrGAN, Marti 2020)."""
+"""Correlation matrices of stocks, ordered so that their blocks can be seen (CorrGAN, Marti 2019)."""
 
 from __future__ import annotations
 
@@ -61,7 +61,8 @@ def correlations(
     returns = np.diff(np.log(prices.values), axis=0)
     days, assets = len(returns) - round(len(returns) * held_out), len(prices.names)
     if assets < size:
-        raise DataError(f"{file} has {assets} prices, dataset.size={size} needs more", f"set dataset.size={assets}")
+        what = f"{file} has {assets} columns of prices, fewer than dataset.size={size}"
+        raise DataError(what, f"set dataset.size={assets}", id="F54")
     if min(days, len(returns) - days) < window:
         what = f"{file} gives {days} returns to train and {len(returns) - days} held out; each part needs {window}"
         raise DataError(what, "choose a smaller dataset.window, another dataset.held_out, or a longer file", id="F54")

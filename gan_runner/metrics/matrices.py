@@ -1,4 +1,4 @@
-"""Do generated correlation matrices have the stylised facts of real ones? (CorrGAN, Marti 2020)"""
+"""Do generated correlation matrices have the stylised facts of real ones? (CorrGAN, Marti 2019)"""
 
 from __future__ import annotations
 

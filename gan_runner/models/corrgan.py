@@ -1,4 +1,4 @@
-"""CorrGAN: TensorFlow's DCGAN on correlation matrices (Marti 2020), kept symmetric with a diagonal of ones."""
+"""CorrGAN: TensorFlow's DCGAN on correlation matrices (Marti 2019), kept symmetric with a diagonal of ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stylised facts of correlation matrices as pictures, real against generated (CorrGAN, Marti 2020)."""
+"""The stylised facts of correlation matrices as pictures, real against generated (CorrGAN, Marti 2019)."""
 
 from __future__ import annotations
 
