@@ -65,6 +65,9 @@ table-correlations: setup ## docs/correlations.md: the facts of correlation matr
 		model.generator.width=8 model.discriminator.width=8 sweep=correlations_original
 	$(BIN)/python scripts/table_correlations.py outputs/sweeps/correlations*/*/ --out docs/correlations.md
 
+table-tables: setup ## docs/tables.md: how good generated rows of tables are (about half an hour)
+	$(BIN)/python scripts/table_tables.py
+
 lint: setup ## ruff and pyright
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

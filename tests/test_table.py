@@ -90,6 +90,7 @@ def test_what_the_user_says_counts_more_than_looks(file: Path) -> None:
         lambda t: t.replace(",", ";"),
         lambda t: t.replace(",", ";").replace(".", ","),
         lambda t: t.replace(",", "\t").replace("\n", "\r\n"),
+        lambda t: "\n".join("'" + line.replace(",", "','") + "'" for line in t.splitlines()),
         lambda t: t.encode("utf-8-sig"),
         lambda t: t.encode("utf-16"),
         lambda t: t.encode("cp1252"),

@@ -106,7 +106,8 @@ def read_sheet(path: Path) -> Sheet:
     def fault(line: int, what: str) -> DataError:
         return DataError(f"{path}, line {line}: {what} (delimiter {delimiter!r})", FIX, id="F53")
 
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    quote = "'" if head.startswith("'") else '"'
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quotechar=quote, strict=True)
     try:
         for cells in reader:
             if any(cell.strip() for cell in cells):

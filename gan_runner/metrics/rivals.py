@@ -68,18 +68,17 @@ class Comparison:
     _known: dict[str, dict[str, float]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __call__(self, draw: Draw, source: Source) -> Findings:
-        if source.held_out is None or not self.suits(source):
-            missing = "held-out rows" if source.held_out is None else "a label"
-            warnings.warn(f"{type(self).__name__} needs {missing}: set dataset.{missing[2:]}", stacklevel=2)
+        if missing := self.missing(source):
+            warnings.warn(f"{type(self).__name__} finds nothing: set {missing}", stacklevel=2)
             return Findings()
         real = source.decode(rows.some(source, self.n)).cpu()
         if source.digest not in self._known:
             self._known[source.digest] = self.others(real, source)
         return Findings(self.score(source.decode(draw(len(real))).cpu(), source) | self._known[source.digest])
 
-    def suits(self, source: Source) -> bool:
-        """Whether there is what `score` needs."""
-        return True
+    def missing(self, source: Source) -> str:
+        """The setting without which `score` cannot be, or nothing."""
+        return "" if source.held_out else "dataset.held_out or train.held_out"
 
     def others(self, real: Tensor, source: Source) -> dict[str, float]:
         """Scores of the training rows and of the rivals."""

@@ -22,8 +22,8 @@ class Utility(Comparison):
     of each is what the same classifier reaches that learnt from the training rows. Finds nothing without a label.
     """
 
-    def suits(self, source: Source) -> bool:
-        return source.target is not None
+    def missing(self, source: Source) -> str:
+        return super().missing(source) or ("" if source.target is not None else "dataset.label")
 
     def score(self, made: Tensor, source: Source) -> dict[str, float]:
         assert source.held_out is not None and source.target is not None
@@ -55,7 +55,7 @@ def classifiers() -> dict[str, Any]:
     from sklearn.preprocessing import StandardScaler
 
     return {
-        "forest": RandomForestClassifier(200, random_state=0),
+        "forest": RandomForestClassifier(100, random_state=0),
         "logistic": make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
     }
 

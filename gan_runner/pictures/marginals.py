@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from gan_runner.pictures.figure import Axes
 
 BINS = 40
+LEGEND = 140
+"""Pixels that the legend takes from the first panel's title."""
 BARS = 8
 """Categories shown at most."""
 
@@ -66,7 +68,7 @@ def marginals(
         else:
             histograms(ax, a[~a.isnan()], b[~b.isnan()])
         ax.yaxis.set_visible(False)
-        label(ax, shortened(name, width // 7))
+        label(ax, shortened(name, (width - LEGEND if ax is axes[0] else width) // 7))
     for ax in axes[count:]:
         ax.set_visible(False)
     legend(axes[0])
