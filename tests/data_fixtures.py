@@ -65,7 +65,12 @@ BAD_TABLES: dict[str, tuple[bytes, dict[str, object], tuple[str, ...]]] = {
     "blank": (b"\n \n\n", {}, ("line 1", "empty")),
     "header only": (b"size,price\n", {}, ("line 1", "below the header")),
     "no header": (b"1.5,10\n2.5,20\n", {}, ("line 1", "names")),
-    "one row": (b"size,colour\n1.5,red\n", {}, ("1 rows to train and 0 held out", "held_out")),
+    "one row": (b"size,colour\n1.5,red\n", {}, ("every column is constant",)),
+    "three rows": (
+        b"size,colour\n1.5,red\n2.5,red\n3.5,blue\n",
+        {"held_out": 0.5},
+        ("1 rows to train and 2", "held_out"),
+    ),
     "a cell too few": (changed("2.5,blue,20", "2.5,blue"), {}, ("line 3", "2 cells", "has 3")),
     "a cell too many": (changed("2.5,blue,20", "2.5,blue,20,1"), {}, ("line 3", "4 cells")),
     "another delimiter below": (b"a;b\n1.5,2\n2.5,3\n", {}, ("line 2", "delimiter ';'")),

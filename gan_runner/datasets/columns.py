@@ -200,7 +200,8 @@ class Gappy:
         return values
 
     def fitted(self, values: Tensor) -> Gappy:
-        return Gappy(self.number.fitted(values[~values.isnan()]))
+        known = values[~values.isnan()]
+        return Gappy(self.number.fitted(known if len(known) else values.new_zeros(1)))
 
     def encode(self, values: Tensor) -> Tensor:
         gap = values.isnan()

@@ -111,9 +111,8 @@ def decide(sheet: Sheet, j: int, rules: Rules) -> Column:
 def number(sheet: Sheet, j: int) -> Number | Gappy:
     """A column of numbers, not yet fitted."""
     cells = [cell for cell in sheet.columns[j] if cell.lower() not in GAPS]
-    exponents = (Decimal(sheet.plain(cell)).as_tuple().exponent for cell in cells if sheet.is_number(cell))
-    column = Number(sheet.names[j], min(max((-int(e) for e in exponents), default=0), DIGITS))
-    column = replace(column, decimals=max(column.decimals, 0))
+    exponents = [Decimal(sheet.plain(cell)).as_tuple().exponent for cell in cells if sheet.is_number(cell)]
+    column = Number(sheet.names[j], min(max([0, *(-int(e) for e in exponents)]), DIGITS))
     return Gappy(column) if len(cells) < len(sheet.columns[j]) else column
 
 
@@ -126,7 +125,7 @@ def text(sheet: Sheet, j: int, rules: Rules) -> Category:
     name, cells = sheet.names[j], sheet.columns[j]
     remedy = f"set dataset.ignore=[{name}], or dataset.categorical=[{name}] to take each text for a category"
     if isinstance(parse_dates([cell for cell in cells if cell.lower() not in GAPS]), list):
-        raise sheet.fault(f"'{cells[0]}' and the rest are dates, which are not modelled", 0, j, id="F54", fix=remedy)
+        raise sheet.fault("dates, which are not modelled", 0, j, id="F54", fix=remedy)
     if len(set(cells)) == len(cells) > 2:
         raise sheet.fault("text that differs in every row tells nothing", 0, j, id="F54", fix=remedy)
     return category(sheet, j, rules)

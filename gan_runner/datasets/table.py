@@ -119,28 +119,36 @@ def read_table(path: Path) -> Sheet:
 
 def of_sheet(sheet: Sheet, rules: Rules, held_out: float, seed: int) -> Source:
     """The source of a sheet: columns decided by all rows, their scales by those that are not held out."""
-    sheet, notes = (
-        without_index(sheet),
-        [] if without_index(sheet) is sheet else ["a first column that counts: left out"],
-    )
-    chosen = choose_columns(sheet, rules)
-    whole = without_gaps(sheet, chosen) if rules.missing == "drop" else sheet
+    rest = without_index(sheet)
+    notes = [] if rest is sheet else ["a first column without a name counts the rows: left out"]
+    chosen = choose_columns(rest, rules)
+    whole = without_gaps(rest, chosen) if rules.missing == "drop" else rest
+    if len(whole.lines) < len(sheet.lines):
+        notes.append(f"{len(sheet.lines) - len(whole.lines)} of {len(sheet.lines)} rows have a gap: left out")
     columns = [decide(whole, j, rules) for j in chosen]
+    if not any(column.groups for column in columns):
+        raise DataError(f"{sheet.path}: every column is constant", "bring data that vary", id="F54")
     values = Columns(columns).read(whole)
-    n, rows = len(values), len(sheet.lines)
+    seen, unseen = divide(sheet, len(values), held_out, seed)
+    fitted = [column.fitted(v) for column, v in zip(columns, values[seen].T, strict=True)]
+    coding = Columns(fitted, label_of(sheet, columns, rules))
+    source = partial(coded, coding, (*notes, f"quantiles of {len(seen)} of {len(values)} rows"))
+    name = sheet.path.name.split(".")[0]
+    return source(values[seen], name, source(values[unseen], f"{name}-test") if len(unseen) else None)
+
+
+def divide(sheet: Sheet, n: int, held_out: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Which of n rows are seen, and which are held out.
+
+    Raises:
+        DataError: there are too few.
+    """
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
     kept = n - round(n * held_out)
     if kept < 2 or (held_out > 0 and kept == n):
         what = f"{sheet.path} gives {kept} rows to train and {n - kept} held out"
         raise DataError(what, "change dataset.held_out, or bring a longer file", id="F54")
-    seen, unseen = order[:kept].sort().values, order[kept:].sort().values
-    fitted = [column.fitted(v) for column, v in zip(columns, values[seen].T, strict=True)]
-    coding = Columns(fitted, label_of(sheet, columns, rules))
-    notes += [f"{rows - n} of {rows} rows have a gap: left out"] if n < rows else []
-    source = partial(coded, coding, (*notes, f"quantiles of {kept} of {n} rows"))
-    name = sheet.path.name.split(".")[0]
-    rest = source(values[unseen], f"{name}-test") if held_out > 0 else None
-    return source(values[seen], name, rest)
+    return order[:kept].sort().values, order[kept:].sort().values
 
 
 def coded(coding: Columns, notes: tuple[str, ...], values: Tensor, name: str, held_out: Source | None = None) -> Source:
