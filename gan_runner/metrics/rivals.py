@@ -51,14 +51,14 @@ RIVALS: dict[str, Callable[[Tensor, int, torch.Generator], Tensor]] = {"independ
 
 @dataclass(frozen=True)
 class Comparison:
-    """How well samples, and rivals made from the training rows, stand in for as many training rows; see `score`.
+    """How well samples, and rivals made from the training rows, stand in for training rows; see `score`.
 
     Each number has its `_floor`, which the training rows themselves reach, and those of the `_independent` columns and
     of the Gaussian `_copula`. Finds nothing without held-out rows.
 
     Args:
         every: steps between two calls.
-        n: rows of each kind; all training rows where there are fewer.
+        n: rows of each kind; all training rows where there are fewer, and of the others as many.
     """
 
     every: int = 0
@@ -74,17 +74,21 @@ class Comparison:
         real = source.decode(rows.some(source, self.n)).cpu()
         if source.digest not in self._known:
             self._known[source.digest] = self.others(real, source)
-        return Findings(self.score(source.decode(draw(len(real))).cpu(), source) | self._known[source.digest])
+        return Findings(self.score(source.decode(draw(self.amount(real))).cpu(), source) | self._known[source.digest])
 
     def missing(self, source: Source) -> str:
         """The setting without which `score` cannot be, or nothing."""
         return "" if source.held_out else "dataset.held_out or train.held_out"
 
+    def amount(self, real: Tensor) -> int:
+        """How many samples stand in for the real rows."""
+        return len(real)
+
     def others(self, real: Tensor, source: Source) -> dict[str, float]:
         """Scores of the training rows and of the rivals."""
         made = {"floor": self.floor(real, source)}
         for name, rival in RIVALS.items():
-            made[name] = rival(real, len(real), torch.Generator().manual_seed(0))
+            made[name] = rival(real, self.amount(real), torch.Generator().manual_seed(0))
         scores = {name: self.score(x, source) for name, x in made.items()}
         return {f"{what}_{name}": value for name, found in scores.items() for what, value in found.items()}
 
