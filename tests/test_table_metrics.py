@@ -163,7 +163,7 @@ def test_ranks_break_ties_at_random() -> None:
 
 def test_learning_from_real_rows_is_learning_from_real_rows(wine: Source) -> None:
     """A generator that gives the training rows reaches the floor exactly."""
-    found = Utility()(Always(rows.some(wine, 5000)), wine).scalars  # type: ignore[arg-type]
+    found = Utility(n=200)(Always(rows.some(wine, 5000)), wine).scalars  # type: ignore[arg-type]
     for name in ("accuracy", "forest", "logistic"):
         assert found[f"tstr_{name}"] == found[f"tstr_{name}_floor"] > 0.9 > 0.6 > found[f"tstr_{name}_independent"]
 
@@ -242,7 +242,7 @@ def colour(picture: Tensor, of: str) -> Tensor:
 
 def test_bars_are_as_high_as_shares() -> None:
     """Real halves; generated three quarters and one: the orange area is the same, in bars of two heights."""
-    real, fake = torch.tensor([[0.0], [1.0]] * 50), torch.tensor([[0.0], [0.0], [0.0], [1.0]] * 25)
+    real, fake = torch.tensor([[0.0], [1.0]] * 50), torch.tensor([[0.0], [0.0], [0.0], [1.0]] * 50)
     picture = marginals(real, fake, ("coin",), [("heads", "tails")])
     half = picture.shape[1] // 2
     left, right = picture[30:, :half], picture[30:, half:]

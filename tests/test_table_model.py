@@ -149,7 +149,7 @@ def test_a_packed_discriminator_judges_rows_of_a_table(file: Path) -> None:
 def test_a_users_table_by_the_commands_alone(cli: Any, file: Path, tmp_path: Path) -> None:
     """Train, and sample from the folder without the file: names, types, ranges and levels are those of the data."""
     words = ("dataset=table", f"dataset.path={file}", "dataset.label=owner", "dataset.missing=keep", "strict=true")
-    done = cli(*words, *SHORT, "train.steps=20", "run.dir=r")
+    done = cli(*words, *SHORT, "train.steps=20", "probes.fidelity.n=60", "probes.utility.n=60", "run.dir=r")
     assert done.returncode == 0, done.stderr
     expected = pd.read_csv(file)
     file.unlink()

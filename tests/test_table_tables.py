@@ -30,8 +30,8 @@ def test_cells_are_means_of_runs_and_rivals_those_of_the_first_experiment(tmp_pa
     page = script["page"](script["results"]([tmp_path]), 2)
     lines = [line for line in page.splitlines() if line.startswith("| ")]
     rows = {line.split(" | ")[0].strip("| "): line.split(" | ")[1:] for line in lines[: len(lines) // 2]}
-    assert rows["wgan_gp"][0] == "25 ± 18" and rows["wgan_gp"][3] == "0.25 ± 0.18"
-    assert rows["ns"][3].startswith("1.25") and rows["Gaussian copula"][3].startswith("0.5 ")
+    assert rows["wgan_gp"][0] == "25 ± 18" and rows["wgan_gp"][4] == "0.25 ± 0.18"
+    assert rows["ns"][4].startswith("1.25") and rows["Gaussian copula"][4].startswith("0.5 ")
     assert rows["training rows"][0].startswith("100 ") and "seeds 11 to 12" in page and "nan" not in page
 
 
