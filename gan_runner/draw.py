@@ -14,6 +14,8 @@ from gan_runner.state import State, evaluating
 
 CHUNK = 256
 """Samples made, or judged, at once."""
+FEW = 10
+"""Long paths made at once."""
 
 
 class Draw:
@@ -65,6 +67,20 @@ class Draw:
             t = torch.linspace(0, 1, columns, device=ends.device, dtype=ends.dtype)
             walk = torch.stack([slerp(start, end, float(fraction)) for fraction in t], 1)
             return self.objective.generate(s, walk.flatten(0, 1))
+
+    @torch.no_grad()
+    def paths(self, n: int, days: int) -> Tensor | None:
+        """(n, columns, days): paths of any length; None if the generator makes windows of one length alone."""
+        s = self.state.averaged()
+        make_noise = getattr(s.nets["generator"], "path_noise", None)
+        if make_noise is None:
+            return None
+        made = []
+        with evaluating(s.nets.values()):
+            for first in range(0, n, FEW):
+                reseed(self.seed, -1 - first // FEW, self.device)
+                made.append(self.objective.generate(s, make_noise(FEW, days)[: n - first]))
+        return torch.cat(made)
 
     @torch.no_grad()
     def judge(self, x: Tensor) -> Tensor | None:

@@ -1,7 +1,8 @@
-"""`python -m gan_runner.sample run=DIR n=64 [seed= format= out= checkpoint=]`: samples from a run folder alone."""
+"""`python -m gan_runner.sample run=DIR n=64 [seed= format= out= checkpoint= length=]`: samples from a run folder."""
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ class Settings:
             the rest to csv.
         out: where to; by default beside the run's pictures.
         checkpoint: newest or best.
+        length: days of a path, for models of returns; csv then has a column a path, and prices from 100 on beside it.
         trust: a module of your own that the run's model or loss comes from.
     """
 
@@ -43,6 +45,7 @@ class Settings:
     format: str = ""
     out: str = ""
     checkpoint: str = "newest"
+    length: int = 0
     device: str = "auto"
     trust: str = ""
 
@@ -71,18 +74,25 @@ def sample(settings: Settings) -> int:
             raise UsageError(f"{name}={value} is unknown", f"choose from {', '.join(allowed)}", id="F61")
     if settings.n < 1:
         raise UsageError(f"n={settings.n} is not positive", "choose n above 0", id="F61")
+    if settings.length < 0:
+        raise UsageError(f"length={settings.length} is negative", "choose days, or 0 for windows", id="F61")
     from gan_runner.restore import restore
 
     source, draw, step = restore(place, settings.checkpoint, settings.seed, settings.device, settings.trust)
     kind = settings.format or USUAL.get(source.spec.kind, "csv")
     if source.spec.kind not in SUITED.get(kind, (source.spec.kind,)):
         raise UsageError(f"format={kind} does not suit {source.spec.kind} data", "choose npz or pt", id="F61")
-    out = Path(
-        settings.out
-        or place / "samples" / f"step-{step:08d}-seed{settings.seed}{'' if kind == 'png' else '.' + suffix(kind)}"
-    )
+    made = draw.paths(settings.n, settings.length) if settings.length else draw(settings.n)
+    if made is None:
+        what = f"length={settings.length}: this model makes windows of {source.spec.shape[-1]} days alone"
+        raise UsageError(what, "leave length out, or train with model=tcn, svnn or csvnn", id="F59")
+    name = f"step-{step:08d}-seed{settings.seed}{'-paths' if settings.length else ''}"
+    out = Path(settings.out or place / "samples" / (name + ("" if kind == "png" else "." + suffix(kind))))
     out.parent.mkdir(parents=True, exist_ok=True)
-    write(source, draw(settings.n), kind, out)
+    if settings.length and kind == "csv":
+        write_paths(source.decode(made).cpu(), out, source.spec.names)
+    else:
+        write(source, made, kind, out)
     print(f"{settings.n} samples of step {step:,}: {out}")
     return 0
 
@@ -116,6 +126,19 @@ def write(source: Source, samples: Tensor, kind: str, out: Path) -> None:
         torch.save(x, out)
     else:
         source.frame(samples).to_csv(out, index=False)
+
+
+def write_paths(x, out: Path, names: tuple[str, ...]) -> None:
+    """Log-returns (n, columns, days) as a line a day and a column a path, and beside them prices that begin at 100."""
+    import pandas as pd
+
+    several = x.shape[1] > 1
+    columns = [f"{names[j]} {i + 1}" if several else f"path {i + 1}" for i in range(len(x)) for j in range(x.shape[1])]
+    returns = pd.DataFrame(x.flatten(0, 1).T.numpy(), columns=columns)
+    returns.to_csv(out, index=False)
+    start = pd.DataFrame(0.0, index=[0], columns=columns)
+    prices = 100 * pd.concat([start, returns.cumsum()], ignore_index=True).map(math.exp)
+    prices.to_csv(out.with_name(f"{out.stem}-prices.csv"), index=False)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import numpy as np
 
 from gan_runner.datasets.files import choose, require
 from gan_runner.datasets.spec import Source
-from gan_runner.datasets.stocks import check_cut, of_returns
+from gan_runner.datasets.stocks import Cut, of_returns
 
 OMEGA, ALPHA, BETA, LEVERAGE, FREEDOM = 2e-6, 0.12, 0.86, 0.05, 5
 """GJR-GARCH(1, 1): h' = OMEGA + a r^2 + BETA h, a being ALPHA on average and LEVERAGE larger after losses than gains.
@@ -48,7 +48,7 @@ def market(
     Raises:
         UsageError: an argument is out of range.
     """
-    check_cut(window, stride, held_out, coding)
+    cut = Cut(window, stride, held_out, coding)
     require(assets > 1, "assets", assets, "choose a number above 1")
     require(days > 1, "days", days, "choose a number above 1")
     require(0 < sectors <= assets, "sectors", sectors, "choose at most one for each stock")
@@ -65,7 +65,7 @@ def market(
     TROUBLES[trouble](rng, returns, planted, sector, size)
     notes = (f"{planted.sum()} of {days} simulated days planted ({trouble}), seed {seed}",)
     names = tuple(f"S{j + 1}" for j in range(assets))
-    return of_returns(returns, names, "market", notes, window, stride, held_out, coding, outlier=planted)
+    return of_returns(returns, names, "market", notes, cut, outlier=planted)
 
 
 def garch(rng: np.random.Generator, days: int, count: int) -> np.ndarray:

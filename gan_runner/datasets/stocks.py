@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -63,26 +63,34 @@ def stocks(
         DataError: the prices cannot be used, or are too few.
         Unavailable: the package that brings or fetches the prices is missing.
     """
-    check_cut(window, stride, held_out, coding)
+    cut = Cut(window, stride, held_out, coding)
     choose("bundle", bundle, BUNDLES)
     require(not (path and tickers), "tickers", tickers, "give either dataset.path or dataset.tickers")
     file = online(tickers, start, end, root) if tickers else absolute(path) if path else bundled(bundle)
     prices = period(read_prices(file, columns), start, end)
     returns = np.diff(np.log(prices.values), axis=0)
     name = file.name.split(".")[0]
-    return of_returns(returns, prices.names, name, prices.notes, window, stride, held_out, coding)
+    return of_returns(returns, prices.names, name, prices.notes, cut)
 
 
-def check_cut(window: int | None, stride: int, held_out: float, coding: str) -> None:
-    """Refuse ways to cut a series into samples that there are not, before anything is read.
+@dataclass(frozen=True)
+class Cut:
+    """How a series of days becomes samples; see `stocks`.
 
     Raises:
         UsageError: an argument is out of range.
     """
-    require(window is None or window > 1, "window", window, "choose a number above 1, or null")
-    require(stride > 0, "stride", stride, "choose a number above 0")
-    require(0 <= held_out < 1, "held_out", held_out, "choose a share in [0, 1)")
-    choose("coding", coding, CODINGS)
+
+    window: int | None
+    stride: int
+    held_out: float
+    coding: str
+
+    def __post_init__(self) -> None:
+        require(self.window is None or self.window > 1, "window", self.window, "choose a number above 1, or null")
+        require(self.stride > 0, "stride", self.stride, "choose a number above 0")
+        require(0 <= self.held_out < 1, "held_out", self.held_out, "choose a share in [0, 1)")
+        choose("coding", self.coding, CODINGS)
 
 
 def of_returns(
@@ -90,44 +98,48 @@ def of_returns(
     names: tuple[str, ...],
     name: str,
     notes: tuple[str, ...],
-    window: int | None,
-    stride: int,
-    held_out: float,
-    coding: str,
+    cut: Cut,
     outlier: np.ndarray | None = None,
+    law: Mapping[str, float] | None = None,
 ) -> Source:
-    """The source of log-returns (days, assets); `outlier` (days,) flags days that a simulator has planted.
+    """The source of log-returns (days, assets).
+
+    Args:
+        outlier: (days,) flags of those that a simulator has planted; they become labels and truth of a table.
+        law: numbers of a simulator, which become truth.
 
     Raises:
         DataError: there are too few days.
     """
-    days = len(returns) - round(len(returns) * held_out)
-    needed, shortest = window or 2, min(days, len(returns) - days) if held_out > 0 else days
+    days = len(returns) - round(len(returns) * cut.held_out)
+    needed, shortest = cut.window or 2, min(days, len(returns) - days) if cut.held_out > 0 else days
     if shortest < needed:
         what = f"{name} gives {days} returns to train and {len(returns) - days} held out; each part needs {needed}"
         raise DataError(what, "choose a smaller dataset.window or dataset.held_out, or more days", id="F54")
-    code = CODINGS[coding](returns[:days], names)
+    code = CODINGS[cut.coding](returns[:days], names)
     scaled = code.encode(torch.from_numpy(returns)).float()
-    known = torch.from_numpy(outlier) if outlier is not None and window is None else None
+    known = torch.from_numpy(outlier) if outlier is not None and cut.window is None else None
+    truth = {key: torch.tensor(value, dtype=torch.float64) for key, value in (law or {}).items()}
 
     def source(part: slice, name: str, rest: Source | None = None) -> Source:
-        data = scaled[part] if window is None else scaled[part].unfold(0, window, stride)
-        kind = "table" if window is None else "series"
+        data = scaled[part] if cut.window is None else scaled[part].unfold(0, cut.window, cut.stride)
+        kind = "table" if cut.window is None else "series"
         plain = Source(
             Spec(tuple(data.shape[1:]), kind, classes=0 if known is None else 2, names=names),
             data,
             name=name,
             held_out=rest,
+            truth=truth,
             coding=code,
             digest=digest(data),
-            notes=(*notes, f"log-returns, coding {coding} fitted to the first {days} of {len(returns)}"),
+            notes=(*notes, f"log-returns, coding {cut.coding} fitted to the first {days} of {len(returns)}"),
         )
         if known is None:
             return plain
-        truth = {"outlier": known[part], "eps": known[part].double().mean()}
-        return replace(plain, labels=known[part].long(), truth=truth)
+        planted = {"outlier": known[part], "eps": known[part].double().mean()}
+        return replace(plain, labels=known[part].long(), truth=truth | planted)
 
-    rest = source(slice(days, None), f"{name}-test") if held_out > 0 else None
+    rest = source(slice(days, None), f"{name}-test") if cut.held_out > 0 else None
     return source(slice(days), name, rest)
 
 

@@ -54,6 +54,10 @@ class Draw(Protocol):
         """(rows * columns, *shape): each row walks on the sphere between two latents; None where there is no latent."""
         ...
 
+    def paths(self, n: int, days: int) -> Tensor | None:
+        """(n, columns, days): long paths; None if the generator makes windows of one length alone."""
+        ...
+
     def judge(self, x: Tensor) -> Tensor | None:
         """Scores, higher for more real, of samples (n, *shape) by the run's discriminator in evaluation mode: (n,), or
         (n // k,) where it judges packs of k; None if nobody judges."""

@@ -6,6 +6,10 @@ are thus independent, which prices under the risk-neutral measure rest upon.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
 from torch import Tensor, nn
 
 from gan_runner.models import roles
@@ -57,3 +61,27 @@ class Generator(ConstrainedGenerator):
 
     def innovation(self, noise: Tensor) -> Tensor:
         return self.shape(noise)
+
+
+@dataclass(frozen=True)
+class RiskNeutral:
+    """Paths of a C-SVNN under the risk-neutral measure: R^M_t = sigma_t eps_t - sigma_t^2 / 2 + r.
+
+    The discounted price is then a martingale, E[exp(R^M_t - r) | noise before t] = 1, since eps_t is Gaussian and
+    independent of sigma_t. It needs returns that are sigma eps + mu in natural units: dataset.coding=standard.
+
+    Attributes:
+        generator: trained on standardised returns.
+        scale: by which they were divided, one number a column.
+        rate: the riskless log-return of a day.
+    """
+
+    generator: ConstrainedGenerator
+    scale: Sequence[float]
+    rate: float = 0.0
+
+    def __call__(self, z: Tensor) -> Tensor:
+        """(n, columns, time) log-returns of noise (n, latent)."""
+        sigma, _, eps = self.generator.parts(z)
+        sigma = sigma * torch.tensor([*self.scale], dtype=sigma.dtype, device=sigma.device)[:, None]
+        return sigma * eps - sigma.square() / 2 + self.rate

@@ -1,0 +1,148 @@
+"""Laws of the networks of Quant GANs: who may see whose noise, and paths of any length from one function."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gan_runner.datasets.spec import Spec
+from gan_runner.models import svnn, tcn
+from gan_runner.models.tcn import TCN
+
+WINDOW = Spec((1, 127), "series")
+SHORT = Spec((2, 15), "series")
+
+
+@pytest.fixture(autouse=True)
+def doubles():
+    torch.manual_seed(0)
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def seen_by(function, z: Tensor) -> Tensor:
+    """(days made, days of noise): whether day t of what a function makes of noise (channels, time) feels day s."""
+    jacobian = torch.autograd.functional.jacobian(lambda x: function(x.flatten()[None])[0].sum(0), z)
+    return jacobian.abs().sum(1) > 0
+
+
+def band(days: int, noise: int, first: int, last: int) -> Tensor:
+    """Ones where s - t is from `first` to `last`, counted from the first day of noise that day 0 could see."""
+    gap = torch.arange(noise)[None] - torch.arange(days)[:, None]
+    return (gap >= first) & (gap <= last)
+
+
+@pytest.mark.parametrize("spec", [SHORT, WINDOW])
+def test_a_day_sees_its_own_noise_and_that_of_one_window_less_a_day_before(spec: Spec) -> None:
+    """Causality and the receptive field at once: 127 days exactly, none of them later."""
+    days = spec.shape[1]
+    G = tcn.Generator(spec, width=3).eval()
+    z = G.unflatten(G.noise(1))[0]
+    assert z.shape == (3, 2 * days - 1)
+    assert torch.equal(seen_by(G, z), band(days, 2 * days - 1, 0, days - 1))
+
+
+@pytest.mark.parametrize("kind", [svnn.Generator, svnn.ConstrainedGenerator])
+@pytest.mark.parametrize("spec", [SHORT, WINDOW])
+def test_volatility_and_drift_see_the_days_before_alone_and_the_innovation_its_own(kind: type, spec: Spec) -> None:
+    days = spec.shape[1]
+    G = kind(spec, width=3).eval()
+    z = G.unflatten(G.noise(1))[0]
+    assert z.shape == (3, 2 * days)
+    before, own = band(days, 2 * days, 0, days - 1), band(days, 2 * days, days, days)
+    for part, expected in zip(range(3), (before, before, own), strict=True):
+        assert torch.equal(seen_by(lambda x, part=part: G.parts(x)[part], z), expected)
+    assert (G.parts(G.noise(9))[0] >= 0).all()
+
+
+@pytest.mark.parametrize("kind", [tcn.Generator, svnn.Generator, svnn.ConstrainedGenerator])
+def test_a_long_path_is_made_by_the_function_that_makes_windows(kind: type) -> None:
+    G = kind(SHORT, width=3).eval()
+    z = G.path_noise(2, 100)
+    path, days = G(z), SHORT.shape[1]
+    assert path.shape == (2, 2, 100)
+    for first in (0, 1, 41, 85):
+        noise = G.unflatten(z)[..., first : first + G.past + days]
+        torch.testing.assert_close(G(noise.flatten(1)), path[..., first : first + days], rtol=1e-12, atol=1e-12)
+
+
+def test_noise_is_flat_at_the_door_and_as_long_as_windows_need() -> None:
+    assert tcn.Generator(WINDOW, width=2).noise(4).shape == (4, 3 * 253)
+    assert svnn.Generator(WINDOW, width=2).noise(4).shape == (4, 3 * 254)
+
+
+@pytest.mark.parametrize("levels", [1, 3, 6])
+def test_the_newest_day_is_that_of_the_dilated_network(levels: int) -> None:
+    """The discriminator leaves out three quarters of the days and loses nothing."""
+    short, dense = TCN(2, 5, levels, newest=True), TCN(2, 5, levels)
+    dense.load_state_dict(short.state_dict())
+    for p in short.parameters():
+        p.data.mul_(1.5)
+    dense.load_state_dict(short.state_dict())
+    x = torch.randn(4, 2, 2 ** (levels + 1) - 1)
+    assert dense(x).shape == (4, 5, 1)
+    torch.testing.assert_close(short(x), dense(x), rtol=1e-12, atol=1e-12)
+
+
+def test_the_discriminator_sees_every_day_of_a_window() -> None:
+    D = tcn.Discriminator(WINDOW, width=4)
+    x = torch.randn(3, 1, 127, requires_grad=True)
+    (slope,) = torch.autograd.grad(D(x).sum(), x)
+    assert D(x).shape == (3,) and D.features(x).shape == (3, 4) and (slope != 0).all()
+
+
+def test_spectral_norm_bounds_each_layer() -> None:
+    D = tcn.Discriminator(WINDOW, width=4, spectral_norm=True)
+    for _ in range(50):
+        D(torch.randn(2, 1, 127))
+    D.eval()
+    layers = [m for m in D.modules() if isinstance(m, (nn.Conv1d, nn.Linear))]
+    assert len(layers) == 2 * 7 + 1 + 1
+    for layer in layers:
+        assert float(torch.linalg.matrix_norm(layer.weight.flatten(1), 2)) == pytest.approx(1, abs=1e-3)
+
+
+def test_sizes_are_those_of_the_paper() -> None:
+    """Seven blocks of 80 channels, three of noise; 50 channels where volatility is made."""
+    blocks = 3 * 80 + 80 + 80 * 80 + 80 + 2 + 3 * 80 + 80 + 6 * (2 * (2 * 80 * 80 + 80) + 2)
+    assert sum(p.numel() for p in tcn.Generator(WINDOW).parameters()) == blocks + 81
+    assert svnn.ConstrainedGenerator(WINDOW).net[0].blocks[1].layers[0].weight.shape == (50, 50, 2)
+
+
+def test_prices_are_martingales_under_the_risk_neutral_measure() -> None:
+    """E exp(R - r) = 1 for each day and for sums, within Monte-Carlo error; the trained drift would not do."""
+    G = svnn.ConstrainedGenerator(Spec((1, 7), "series"), width=6)
+    for p in G.net[1].parameters():
+        p.data.mul_(4)
+    with torch.no_grad():
+        z = G.noise(400_000)
+        R = svnn.RiskNeutral(G, [0.3], rate=0.02)(z)[:, 0]
+        spread = float(0.3 * G.parts(z)[0].std())
+    assert spread > 0.05, "volatility varies"
+    for days in (1, 3, 7):
+        gain = (R[:, :days] - 0.02).sum(1).exp()
+        assert abs(float(gain.mean()) - 1) < 4 * float(gain.std()) / math.sqrt(len(gain))
+    halved = (R[:, :3] - 0.02 + 0.25 * (0.3 * G.parts(z)[0][:, 0, :3].detach()).square()).sum(1).exp()
+    assert abs(float(halved.mean()) - 1) > 8 * float(halved.std()) / math.sqrt(len(halved)), "the test has power"
+
+
+@pytest.mark.parametrize("shape", [(1, 64), (1, 126), (2, 2)])
+def test_windows_of_other_lengths_are_refused_with_the_nearest(shape: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match=r"set dataset\.window=(63|127|3)"):
+        tcn.Generator(Spec(shape, "series"))
+
+
+@pytest.mark.parametrize("spec", [Spec((1, 8, 8), "image"), Spec((4,), "table")])
+def test_other_data_are_refused(spec: Spec) -> None:
+    for make in (tcn.Generator, tcn.Discriminator, svnn.Generator):
+        with pytest.raises(ValueError, match="makes windows of days"):
+            make(spec)
+
+
+def test_each_column_needs_an_innovation() -> None:
+    with pytest.raises(ValueError, match="channels=1 is fewer than the 2 columns"):
+        svnn.ConstrainedGenerator(SHORT, channels=1)
