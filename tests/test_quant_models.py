@@ -103,7 +103,7 @@ def test_spectral_norm_bounds_each_layer() -> None:
     layers = [m for m in D.modules() if isinstance(m, (nn.Conv1d, nn.Linear))]
     assert len(layers) == 2 * 7 + 1 + 1
     for layer in layers:
-        assert float(torch.linalg.matrix_norm(layer.weight.flatten(1), 2)) == pytest.approx(1, abs=1e-3)
+        assert float(torch.linalg.matrix_norm(layer.weight.detach().flatten(1), 2)) == pytest.approx(1, abs=1e-3)
 
 
 def test_sizes_are_those_of_the_paper() -> None:
@@ -119,15 +119,18 @@ def test_prices_are_martingales_under_the_risk_neutral_measure() -> None:
     for p in G.net[1].parameters():
         p.data.mul_(4)
     with torch.no_grad():
-        z = G.noise(400_000)
+        z = G.noise(60_000)
         R = svnn.RiskNeutral(G, [0.3], rate=0.02)(z)[:, 0]
-        spread = float(0.3 * G.parts(z)[0].std())
-    assert spread > 0.05, "volatility varies"
+        sigma = 0.3 * G.parts(z)[0][:, 0]
+    assert float(sigma.std()) > 0.05, "volatility varies"
+
+    def off(gain: Tensor) -> float:
+        return abs(float(gain.mean()) - 1) / float(gain.std()) * math.sqrt(len(gain))
+
     for days in (1, 3, 7):
-        gain = (R[:, :days] - 0.02).sum(1).exp()
-        assert abs(float(gain.mean()) - 1) < 4 * float(gain.std()) / math.sqrt(len(gain))
-    halved = (R[:, :3] - 0.02 + 0.25 * (0.3 * G.parts(z)[0][:, 0, :3].detach()).square()).sum(1).exp()
-    assert abs(float(halved.mean()) - 1) > 8 * float(halved.std()) / math.sqrt(len(halved)), "the test has power"
+        assert off((R[:, :days] - 0.02).sum(1).exp()) < 4
+    half_corrected = R - 0.02 + sigma.square() / 4
+    assert off(half_corrected[:, :3].sum(1).exp()) > 8, "the test has power"
 
 
 @pytest.mark.parametrize("shape", [(1, 64), (1, 126), (2, 2)])

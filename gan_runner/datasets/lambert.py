@@ -15,7 +15,7 @@ START, MOST = 0.01, 0.48
 """The smallest first guess of delta, and the largest delta: from 0.5 on there is no variance."""
 LEAST = 1e-9
 """The smallest delta: nothing is taken from the tails."""
-NEWTON, HALVINGS, ROUNDS, SETTLED = 30, 60, 100, 1e-10
+NEWTON, HALVINGS, ROUNDS, SETTLED = 8, 45, 100, 1e-10
 
 
 @dataclass(frozen=True)
