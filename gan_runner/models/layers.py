@@ -71,7 +71,7 @@ def chain(*layers: nn.Module) -> nn.Sequential:
 def draw_weights(net: nn.Module, draw: Callable[[Tensor], object]) -> None:
     """Fill the weights of linear and convolutional layers by `draw`, and their biases with 0."""
     for layer in net.modules():
-        if isinstance(layer, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
+        if isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)):
             draw(layer.weight)
             if layer.bias is not None:
                 layer.bias.zero_()

@@ -15,6 +15,11 @@ from torch.nn.utils import parametrizations
 
 from gan_runner.models import roles
 from gan_runner.models.checks import positive
+from gan_runner.models.layers import draw_weights
+
+SLOPE, GAIN = 0.25, 0.6
+"""PReLU's first slope, and what each convolution keeps of a signal at first: weights of the usual size would let blocks
+fade, and the discriminator would need a hundred steps to see anything."""
 
 
 def levels_of(spec: roles.Spec, model: str) -> int:
@@ -48,10 +53,17 @@ class Block(nn.Module):
         )
         self.beside = nn.Conv1d(inputs, width, 1) if inputs != width else nn.Identity()
         self.lost, self.stride = 2 * dilation * (days - 1), stride
+        draw_weights(self.layers, initial)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         made = self.layers(x)
         return made, made + self.beside(x[..., self.lost :: self.stride])
+
+
+def initial(weight: Tensor) -> None:
+    """Both days of a convolution weigh alike at first, so that deep blocks are born as averages over many days."""
+    nn.init.kaiming_normal_(weight, a=SLOPE).mul_(GAIN)
+    weight.copy_(weight[..., :1].expand_as(weight))
 
 
 class TCN(nn.Module):
