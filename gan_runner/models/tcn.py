@@ -61,9 +61,7 @@ class Block(nn.Module):
 
 
 def initial(weight: Tensor) -> None:
-    """Both days of a convolution weigh alike at first, so that deep blocks are born as averages over many days."""
     nn.init.kaiming_normal_(weight, a=SLOPE).mul_(GAIN)
-    weight.copy_(weight[..., :1].expand_as(weight))
 
 
 class TCN(nn.Module):
