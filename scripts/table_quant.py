@@ -6,6 +6,7 @@ One named sweep trains; repeated, it does only what is not done. Each run is the
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import subprocess
 import sys
@@ -150,7 +151,8 @@ def scores(place: Path, n: int) -> dict[str, Any]:
     row["minutes"] = status["seconds"] / 60
     for ending, paths in (("", plain), ("_dropped", plain), ("_replication", scaled)):
         kept = within(paths, real) if ending else torch.ones(n, dtype=torch.bool)
-        row |= {f"{name}{ending}": value for name, value in compare(real, paths[kept]).items()}
+        found = compare(real, paths[kept]) if kept.any() else dict.fromkeys(NAMES, math.nan)
+        row |= {f"{name}{ending}": value for name, value in found.items()}
         row[f"kept{ending}"] = float(kept.double().mean())
     return row
 

@@ -24,6 +24,8 @@ from gan_runner.draw import Draw
 from gan_runner.errors import DataError, UsageError
 from gan_runner.metrics import quant, rivals, stylised
 from gan_runner.metrics.stylised import Scale
+from gan_runner.pictures import stylised as pictures
+from gan_runner.pictures.stylised import PathFacts
 from gan_runner.restore import coding_of
 from tests.conftest import compose
 from tests.test_contract import differing, play
@@ -293,6 +295,22 @@ def test_the_probe_scores_paths_beside_garch_and_chance() -> None:
     assert all(math.isfinite(value) for value in found.values())
     mlp = build(compose("dataset=garch", "dataset.days=200", "model=mlp", *SMALL[1:]))
     assert quant.PathQuality()(Draw(mlp.objective, mlp.state, mlp.source.device), mlp.source).scalars == {}
+
+
+def test_pictures_of_facts_tell_good_paths_from_bad() -> None:
+    """Three pictures of the right kind; paths that move alike cover the real ones, and sleepy ones do not."""
+    pytest.importorskip("arch")
+    run = build(compose("dataset=garch", "dataset.days=1500", *SMALL))
+    found = PathFacts(n=4)(Draw(run.objective, run.state, run.source.device), run.source)
+    assert set(found.pictures) == {"horizons", "memory", "fan"} and found.scalars == {}
+    assert all(p.dtype == torch.uint8 and p.dim() == 3 for p in found.pictures.values())
+    real = quant.days_of(run.source)
+    alike, sleepy = real.repeat(3, 1), real.repeat(3, 1) / 100
+    for picture in (pictures.horizons, pictures.memory, pictures.fan):
+        if picture is not pictures.memory:  # correlations do not know the scale
+            assert not torch.equal(picture(real, alike, alike), picture(real, sleepy, alike))
+        assert torch.equal(picture(real, alike, alike), picture(real, alike, alike))
+    assert pictures.between(normal(1001, 3), 0.5, 0.5).shape == (2, 3)
 
 
 def test_a_run_folder_makes_paths_of_any_length(cli, tmp_path: Path) -> None:

@@ -77,8 +77,9 @@ def memory(real: Tensor, fake: Tensor, garch: Tensor) -> Tensor:
     ours, theirs, rival = curves(real[None]), curves(fake), curves(garch)
     lags = torch.arange(1, LAGS + 1).numpy()
     for ax, (name, title) in zip(axes, TITLES.items(), strict=True):
-        low, high = rival[name].quantile(torch.tensor(BAND, dtype=torch.float64), dim=0)
-        ax.fill_between(lags, low.numpy(), high.numpy(), color=RULE, alpha=0.35, linewidth=0, label="GARCH, 90 %")
+        ax.fill_between(
+            lags, *between(rival[name], *BAND).numpy(), color=RULE, alpha=0.35, linewidth=0, label="GARCH, 90 %"
+        )
         ax.plot(lags, ours[name][0].numpy(), color=REAL, linewidth=0.9, label="real")
         ax.plot(lags, theirs[name].mean(0).numpy(), color=FAKE, linewidth=1.6, label="generated")
         ax.axhline(0, color=INK, linewidth=0.5)
@@ -91,21 +92,22 @@ def fan(real: Tensor, fake: Tensor, garch: Tensor) -> Tensor:
     """The picture of log-prices of fake (n, time), 50 paths above their fan, with those of real (time,) on top."""
     figure, (ax,) = panels(1, 1, 720, 320)
     days = range(len(real) + 1)
-    wide, narrow = (
-        walk(fake).quantile(torch.tensor([0.05, 0.25, 0.75, 0.95], dtype=torch.float64), dim=0)[[0, 3, 1, 2]].split(2)
-    )
-    for (low, high), alpha in ((wide, 0.15), (narrow, 0.25)):
-        ax.fill_between(days, low.numpy(), high.numpy(), color=FAKE, alpha=alpha, linewidth=0)
+    for (low, high), alpha in ((BAND, 0.15), ((0.25, 0.75), 0.25)):
+        ax.fill_between(days, *between(walk(fake), low, high).numpy(), color=FAKE, alpha=alpha, linewidth=0)
     ax.plot(days, walk(fake)[:SHOWN].T.numpy(), color=FAKE, linewidth=0.4, alpha=0.5)
-    for edge, word in zip(
-        walk(garch).quantile(torch.tensor(BAND, dtype=torch.float64), dim=0), ("GARCH, 90 %", None), strict=True
-    ):
-        ax.plot(days, edge.numpy(), ":", color=INK, linewidth=1.2, label=word)
+    low, high = between(walk(garch), *BAND).numpy()
+    ax.plot(days, low, ":", color=INK, linewidth=1.2, label="GARCH, 90 %")
+    ax.plot(days, high, ":", color=INK, linewidth=1.2)
     ax.plot([], [], color=FAKE, label="generated")
     ax.plot(days, walk(real), color=REAL, linewidth=2.2, label="real")
     label(ax, "50 paths; of all, 50 % and 90 %", "day", "log-price")
     legend(ax)
     return render(figure)
+
+
+def between(paths: Tensor, low: float, high: float) -> Tensor:
+    """Two quantiles (2, time) over paths (n, time)."""
+    return paths.quantile(torch.tensor([low, high], dtype=paths.dtype), dim=0)
 
 
 def walk(returns: Tensor) -> Tensor:
