@@ -31,6 +31,7 @@ NARROW = {  # what fits together does not depend on widths
     "growing": ["model.features=16", "model.base=128"],
     "improved": ["model.generator.width=32", "model.discriminator.width=8"],
     "r3gan": ["model.width=32"],
+    **{name: ["model.width=4"] for name in ("tcn", "svnn", "csvnn")},
 }
 
 

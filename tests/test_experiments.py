@@ -163,6 +163,16 @@ SETTINGS: dict[str, dict[str, Any]] = {
         **{"schedule._target_": "schedules.Linear", "schedule.end": 0, "model.discriminator.pooling": "sum"},
         **{"loss.payoff._target_": "payoffs.Hinge", "train.ema_halflife": 0},
     },
+    "quant_gan_paper": {
+        **{"optimizer.discriminator.lr": 3e-4, "optimizer.generator.lr": 1e-4, "optimizer.betas": [0, 0.9]},
+        **{"model.generator.width": 80, "model.generator.channels": 3, "dataset.window": 127, "dataset.stride": 1},
+        **{"dataset.start": "2009-05-01", "dataset.end": "2018-12-31", "dataset.coding": "lambert"},
+        **{"loss.payoff._target_": "payoffs.NonSaturating", "loss.penalties.r1.at": "real"},
+    },
+    "quant_gan_replication": {
+        **{"optimizer.discriminator.lr": 1e-4, "optimizer.generator.lr": 3e-4, "optimizer.betas": [0, 0.9]},
+        **{"model.generator.width": 80, "model.discriminator.spectral_norm": True, "dataset.coding": "lambert"},
+    },
     "r3gan_cifar10": {
         **{"train.batch_size": 512, "optimizer.lr": 2e-4, "optimizer.betas": [0, 0.99], "train.precision": "bf16"},
         **{"model.generator.width": 768, "model.generator.latent": 64, "train.ema_halflife": 5_000_000},

@@ -75,6 +75,20 @@ def test_noise_is_flat_at_the_door_and_as_long_as_windows_need() -> None:
     assert svnn.Generator(WINDOW, width=2).noise(4).shape == (4, 3 * 254)
 
 
+@pytest.mark.parametrize("newest", [False, True])
+def test_what_is_cropped_is_the_past(newest: bool) -> None:
+    """Convolutions that pass each day's own values on: block k makes 2^k times them, all blocks 2^(levels + 1) - 1."""
+    net = TCN(4, 4, levels=3, newest=newest)
+    for layer in net.modules():
+        if isinstance(layer, nn.Conv1d):
+            layer.weight.data.zero_()[..., -1].copy_(torch.eye(4))
+        elif isinstance(layer, nn.PReLU):
+            layer.weight.data.fill_(1)
+    x = torch.randn(2, 4, 15 if newest else 40)
+    made = net(x)
+    torch.testing.assert_close(made, 15 * x[..., -made.shape[-1] :])
+
+
 @pytest.mark.parametrize("levels", [1, 3, 6])
 def test_the_newest_day_is_that_of_the_dilated_network(levels: int) -> None:
     """The discriminator leaves out three quarters of the days and loses nothing."""
@@ -93,6 +107,16 @@ def test_the_discriminator_sees_every_day_of_a_window() -> None:
     x = torch.randn(3, 1, 127, requires_grad=True)
     (slope,) = torch.autograd.grad(D(x).sum(), x)
     assert D(x).shape == (3,) and D.features(x).shape == (3, 4) and (slope != 0).all()
+
+
+def test_sizes_are_shown_beside_the_window() -> None:
+    """A discriminator that hears of sizes alone cannot tell a window from its mirror image."""
+    D = tcn.Discriminator(SHORT, width=4, sizes=True)
+    x = torch.randn(3, 2, 15)
+    assert D(x).shape == (3,) and not torch.allclose(D(x), D(-x))
+    for layer in (D.trunk[1].blocks[0].layers[0], D.trunk[1].blocks[0].beside):
+        layer.weight.data[:, :2] = 0
+    torch.testing.assert_close(D(x), D(-x))
 
 
 def test_spectral_norm_bounds_each_layer() -> None:

@@ -15,7 +15,7 @@ from torch.nn.utils import parametrizations
 
 from gan_runner.models import roles
 from gan_runner.models.checks import positive
-from gan_runner.models.layers import draw_weights
+from gan_runner.models.layers import chain, draw_weights
 
 SLOPE, GAIN = 0.25, 0.6
 """PReLU's first slope, and what each convolution keeps of a signal at first: weights of the usual size would let blocks
@@ -130,21 +130,29 @@ class Generator(PathGenerator):
         return self.net(self.unflatten(z))
 
 
+class BesideSizes(nn.Module):
+    """(n, columns, time) -> (n, 2 * columns, time): what comes, and its absolute values."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x, x.abs()], 1)
+
+
 class Discriminator(roles.Discriminator):
     """Scores (n,) of windows: one receptive field, one linear map.
 
     Args:
         spectral_norm: divide each weight by its largest singular value, estimated by one power iteration per pass in
             training.
+        sizes: look at |x| beside x, in which clusters of volatility are seen in half as many steps.
 
     Raises:
         ValueError: the data are not such windows, or `width` is not positive.
     """
 
-    def __init__(self, spec: roles.Spec, width: int = 80, spectral_norm: bool = False):
+    def __init__(self, spec: roles.Spec, width: int = 80, spectral_norm: bool = False, sizes: bool = False):
         positive(width=width)
-        levels = levels_of(spec, "tcn")
-        trunk = nn.Sequential(TCN(spec.shape[0], width, levels, newest=True), nn.Flatten())
+        levels, columns = levels_of(spec, "tcn"), spec.shape[0] * (2 if sizes else 1)
+        trunk = chain(BesideSizes() if sizes else nn.Identity(), TCN(columns, width, levels, newest=True), nn.Flatten())
         super().__init__(trunk, nn.Linear(width, 1))
         if spectral_norm:
             for layer in [m for m in self.modules() if isinstance(m, (nn.Conv1d, nn.Linear))]:
