@@ -26,8 +26,8 @@ from gan_runner.compare import runs
 from gan_runner.construct import construct
 from gan_runner.datasets.spec import Source
 from gan_runner.folder import read_json
+from gan_runner.metrics.baselines import fit_garch
 from gan_runner.metrics.quant import beside, days_of
-from gan_runner.metrics.rivals import fit_garch
 from gan_runner.metrics.stylised import Scale, compare, within
 from gan_runner.pictures import png, stylised
 from gan_runner.restore import restore

@@ -22,7 +22,7 @@ from gan_runner.datasets.lambert import Lambert, burden, lighten
 from gan_runner.datasets.stocks import stocks
 from gan_runner.draw import Draw
 from gan_runner.errors import DataError, UsageError
-from gan_runner.metrics import quant, rivals, stylised
+from gan_runner.metrics import baselines, quant, stylised
 from gan_runner.metrics.stylised import Scale
 from gan_runner.pictures import stylised as pictures
 from gan_runner.pictures.stylised import PathFacts
@@ -138,7 +138,7 @@ def test_the_simulator_has_the_law_it_says() -> None:
     r, truth = quant.days_of(source), {name: float(v) for name, v in source.truth.items()}
     assert float(r.std()) == pytest.approx(truth["sd"], rel=0.02) and truth["sd"] == pytest.approx(0.01)
     assert float(r.mean()) == pytest.approx(truth["mu"], abs=1e-4)
-    fitted = rivals.fit_garch(r[:20_000])
+    fitted = baselines.fit_garch(r[:20_000])
     assert (fitted.alpha, fitted.beta) == pytest.approx((0.1, 0.8), abs=0.03)
     assert not torch.equal(garch(days=700).data, garch(days=700, seed=1).data)
 
@@ -237,7 +237,7 @@ def test_paths_beyond_twice_the_extremes_are_told() -> None:
 
 
 def test_garch_paths_have_their_variance_and_memory() -> None:
-    process = rivals.Garch(0.05, 0.05, 0.1, 0.85)
+    process = baselines.Garch(0.05, 0.05, 0.1, 0.85)
     paths = process.paths(50, 4000)
     assert paths.shape == (50, 4000) and torch.equal(paths, process.paths(50, 4000))
     assert float(paths.std()) == pytest.approx(0.01, rel=0.05) and float(paths.mean()) == pytest.approx(5e-4, abs=1e-4)
@@ -248,7 +248,7 @@ def test_garch_paths_have_their_variance_and_memory() -> None:
 
 def test_the_bootstrap_keeps_values_and_neighbours() -> None:
     real = torch.arange(1000, dtype=torch.float64)
-    paths = rivals.bootstrap(real, 40, block=20.0)
+    paths = baselines.bootstrap(real, 40, block=20.0)
     follow = (paths[:, 1:] - paths[:, :-1]) % 1000 == 1
     assert float(follow.double().mean()) == pytest.approx(1 - 1 / 20, abs=0.01)
     assert float(paths.mean()) == pytest.approx(499.5, rel=0.05)
