@@ -98,10 +98,11 @@ def main() -> None:
         shown.setdefault((data, row), run)
         sources[data] = sources.get(data) or construct(cfg["dataset"], "dataset")
     seeds = sorted({seed for runs in found.values() for seed in runs})
+    probe = CorrelationFacts(n=COUNT)
     for data, source in sources.items():
         for seed in seeds:
             for row, x in baselines(source, seed).items():
-                found[data, row][seed] = CorrelationFacts(n=COUNT)(Given(x), source).scalars  # type: ignore[arg-type]
+                found[data, row][seed] = probe(Given(x), source).scalars  # type: ignore[arg-type]
     args.out.write_text(page(found, seeds), encoding="utf-8")
     png.write(args.out.with_suffix(".png"), picture(shown, sources))
     print(args.out)

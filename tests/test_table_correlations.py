@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 
 import pytest
@@ -52,3 +53,11 @@ def test_rows_are_experiments_that_share_their_game() -> None:
         assert cfg["model"]["generator"]["_target_"].split(".")[-2] == name.split("_")[0]
         for key in ("loss", "optimizer", "schedule", "train"):
             assert cfg[key] == base[key]
+
+
+def test_the_page_is_what_the_script_would_write() -> None:
+    page = (ROOT / "docs/correlations.md").read_text(encoding="utf-8")
+    assert all(part in page for part in re.split(r"\{[^}]*\}", script["PAGE"]))
+    assert all(f"## {title}" in page for title in script["DATA"].values())
+    rows = {line.split(" | ")[0].strip("| ") for line in page.splitlines() if line.startswith("| ")}
+    assert set(script["ROWS"].values()) <= rows and (ROOT / "docs/correlations.png").stat().st_size > 0
