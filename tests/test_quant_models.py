@@ -111,7 +111,7 @@ def test_the_discriminator_sees_every_day_of_a_window() -> None:
 
 def test_sizes_are_shown_beside_the_window() -> None:
     """A discriminator that hears of sizes alone cannot tell a window from its mirror image."""
-    D = tcn.Discriminator(SHORT, width=4, sizes=True)
+    D = tcn.Discriminator(SHORT, width=5, sizes=True)
     x = torch.randn(3, 2, 15)
     assert D(x).shape == (3,) and not torch.allclose(D(x), D(-x))
     for layer in (D.trunk[1].blocks[0].layers[0], D.trunk[1].blocks[0].beside):

@@ -1,0 +1,48 @@
+"""The page of Quant GANs says what its runs scored, over GARCH and beside chance."""
+
+from __future__ import annotations
+
+import runpy
+
+from tests.conftest import ROOT, compose, option_names
+
+script = runpy.run_path(str(ROOT / "scripts/table_quant.py"))
+
+
+def scored(row: str, seed: int, value: float) -> dict[str, object]:
+    """A run's line with the same value for each score, halved where wild paths are dropped."""
+    scores = {
+        f"{name}{ending}": value / (2 if ending else 1) for name in script["NAMES"] for ending in script["VARIANTS"]
+    }
+    kept = {f"kept{ending}": 0.5 if ending else 1.0 for ending in script["VARIANTS"]}
+    return {"row": row, "seed": seed, "steps": 3000, "minutes": 10.0, **scores, **kept}
+
+
+def test_page() -> None:
+    found = [scored("quant_gan_csvnn", 1, 0.2), scored("quant_gan_csvnn", 2, 0.4)]
+    rivals = {f"{name}{end}": v for name in script["NAMES"] for end, v in (("_garch", 0.5), ("_floor", 0.1))}
+    page = script["page"](found, rivals, 2433, 500)
+    table = [
+        [cell.strip() for cell in line.replace("\\|", "!").strip("|").split("|")]
+        for line in page.splitlines()
+        if "|" in line
+    ]
+    rows = {cells[0]: cells[1:] for cells in reversed(table)}
+    assert rows["C-SVNN"][0] == "0.3 ± 0.1" and rows["C-SVNN"][-1] == "100"
+    assert rows["C-SVNN, wild paths dropped"][0] == "0.15 ± 0.07"
+    assert rows["C-SVNN, wild paths dropped"][-1] == "50"
+    assert "| C-SVNN | 0.60 | 0.60 |" in page and "TCN | 0" not in page, "ratios, and no line without runs"
+    assert rows["bootstrap of the real path"][:2] == ["0.1", "0.1"]
+    assert "2,433 daily" in page and "seeds 1, 2: 3,000 steps" in page and "25 real values" in page
+    assert all(
+        len(cells) in (13, 14) for cells in table if cells[0] in {*script["ROWS"].values(), *script["PUBLISHED"]}
+    )
+
+
+def test_rows_are_experiments_that_share_their_pace() -> None:
+    assert set(script["ROWS"]) <= set(option_names("experiment"))
+    paces = [
+        {k: v for k, v in compose(f"experiment={row}").items() if k in ("train", "optimizer", "schedule", "loss")}
+        for row in script["ROWS"]
+    ]
+    assert all(pace == paces[0] for pace in paces)
