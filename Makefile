@@ -69,6 +69,8 @@ table-tables: setup ## docs/tables.md: how good generated rows of tables are (ab
 	$(BIN)/python scripts/table_tables.py
 
 table-quant: setup ## docs/quant.md: Quant GANs against GARCH on the S&P 500, about ten minutes a run on one core
+
+table-quant: setup ## docs/quant.md: Quant GANs against GARCH on the S&P 500, six runs of ten minutes on one core
 	$(BIN)/python scripts/table_quant.py
 
 lint: setup ## ruff and pyright

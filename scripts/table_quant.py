@@ -6,6 +6,7 @@ One named sweep trains; repeated, it does only what is not done. Each run is the
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import os
 import subprocess
@@ -64,13 +65,15 @@ Lower is better everywhere.
   loss, which tells whether the game is alive, and by scores on those days and on the ones held out. The runs below see
   all days, as the paper's and GARCH do; no checkpoint of theirs was chosen: each is judged by its last.
 - Paths are wild where a return exceeds twice the real extremes; a public replication drops those, and rescales coded
-  paths to variance 1. Both are shown; the first line of each network is without either.
+  paths. Both are shown, rescaled to mean 0 and variance 1; the first line of each network is without either.
 
 {table}
 
 {minutes}
 
 ## Over GARCH
+
+Below 1 the network is closer to the real path than GARCH is; above 1 GARCH is still the better model of it.
 
 {ratios}
 
@@ -109,7 +112,7 @@ def main() -> None:
     found = [scores(place, args.paths) for place in places]
     real = days_of(source_of(places[0]))
     args.out.write_text(page(found, beside(real, args.paths, DAYS, Scale()), len(real), args.paths))
-    draw_pictures(real, next(p for p in places if experiment(p) == next(iter(ROWS))), args.out)
+    draw_pictures(real, min(places, key=lambda place: [*ROWS].index(experiment(place))), args.out)
     print(args.out)
 
 
@@ -148,7 +151,7 @@ def scores(place: Path, n: int) -> dict[str, Any]:
     plain, scaled = (source.decode(x)[:, 0].double() for x in (coded, (coded - coded.mean()) / coded.std()))
     status, cfg = read_json(place / "status.json"), config.read(place)
     row: dict[str, Any] = {"row": experiment(place), "seed": cfg["seed"], "steps": status["step"]}
-    row["minutes"] = status["seconds"] / 60
+    row["minutes"] = json.loads((place / "metrics.jsonl").read_text().splitlines()[-1])["time"] / 60
     for ending, paths in (("", plain), ("_dropped", plain), ("_replication", scaled)):
         kept = within(paths, real) if ending else torch.ones(n, dtype=torch.bool)
         found = compare(real, paths[kept]) if kept.any() else dict.fromkeys(NAMES, math.nan)
@@ -207,7 +210,7 @@ def page(found: Sequence[Mapping[str, Any]], rivals: Mapping[str, float], count:
         published=lines([["", *NAMES.values()], ["---"] * (len(NAMES) + 1), *published]),
         minutes=training(found),
         points=Scale().points_per_bin,
-        title=next(iter(ROWS.values())),
+        title=ROWS[next(iter(of_rows(found)))],
         count=count,
         paths=paths,
         days=DAYS,

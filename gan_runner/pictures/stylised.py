@@ -73,7 +73,7 @@ def density(x: Tensor, edges: Tensor):
 
 def memory(real: Tensor, fake: Tensor, garch: Tensor) -> Tensor:
     """The picture of autocorrelations and leverage of real (time,), fake and garch (n, time) at lags up to 250."""
-    figure, axes = panels(2, 2, 420, 200)
+    figure, axes = panels(2, 2, 420, 200, left=68)
     ours, theirs, rival = curves(real[None]), curves(fake), curves(garch)
     lags = torch.arange(1, LAGS + 1).numpy()
     for ax, (name, title) in zip(axes, TITLES.items(), strict=True):
