@@ -53,8 +53,8 @@ PAGE = """# Quant GANs against GARCH on the S&P 500
 
 Made by `make table-quant`: mean ± standard deviation over seeds, of {paths} generated paths of {days:,} days from each
 run's averaged generator. The data are the {count:,} daily log-returns of the S&P 500 from May 2009 to December 2018
-(Wiese et al. 2020), windows of 127 days; generator and discriminator have 16 channels where the paper has 80 or 50.
-Lower is better everywhere.
+(Wiese et al. 2020), windows of 127 days; generator and discriminator have 16 channels where the paper has 80 or 50,
+and the discriminator looks at |x| beside x. Lower is better everywhere.
 
 - EMD(t): first Wasserstein distance of sums over t days, in standard deviations of the real sums. DY(t): sum over bins
   of |log P_real - log P_generated|, {points} real values to a bin. ACF and leverage: Euclidean distance of the curves
