@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,12 +79,14 @@ def sample(settings: Settings) -> int:
 
     source, draw, step = restore(place, settings.checkpoint, settings.seed, settings.device, settings.trust)
     kind = settings.format or USUAL.get(source.spec.kind, "csv")
-    if source.spec.kind not in SUITED.get(kind, (source.spec.kind,)):
-        raise UsageError(f"format={kind} does not suit {source.spec.kind} data", "choose npz or pt", id="F61")
+    suited = [form for form in FORMATS if source.spec.kind in SUITED.get(form, (source.spec.kind,))]
+    if kind not in suited:
+        what = f"format={kind} does not suit {source.spec.kind} data"
+        raise UsageError(what, f"choose from {', '.join(suited)}", id="F61")
     made = draw.paths(settings.n, settings.length) if settings.length else draw(settings.n)
     if made is None:
-        what = f"length={settings.length}: this model makes windows of {source.spec.shape[-1]} days alone"
-        raise UsageError(what, "leave length out, or train with model=tcn, svnn or csvnn", id="F59")
+        what = f"length={settings.length}: this model makes no paths, but samples of {source.spec.shape}"
+        raise UsageError(what, "leave length out, or train with dataset=sp500 model=tcn, svnn or csvnn", id="F59")
     name = f"step-{step:08d}-seed{settings.seed}{'-paths' if settings.length else ''}"
     out = Path(settings.out or place / "samples" / (name + ("" if kind == "png" else "." + suffix(kind))))
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -130,6 +131,7 @@ def write(source: Source, samples: Tensor, kind: str, out: Path) -> None:
 
 def write_paths(x, out: Path, names: tuple[str, ...]) -> None:
     """Log-returns (n, columns, days) as a line a day and a column a path, and beside them prices that begin at 100."""
+    import numpy as np
     import pandas as pd
 
     several = x.shape[1] > 1
@@ -137,7 +139,7 @@ def write_paths(x, out: Path, names: tuple[str, ...]) -> None:
     returns = pd.DataFrame(x.flatten(0, 1).T.numpy(), columns=columns)
     returns.to_csv(out, index=False)
     start = pd.DataFrame(0.0, index=[0], columns=columns)
-    prices = 100 * pd.concat([start, returns.cumsum()], ignore_index=True).map(math.exp)
+    prices = pd.concat([start, returns.cumsum()], ignore_index=True).apply(np.exp) * 100
     prices.to_csv(out.with_name(f"{out.stem}-prices.csv"), index=False)
 
 

@@ -22,11 +22,12 @@ class Settings:
         run: the folder of a run on a table.
         data: a CSV or Parquet file with the run's columns; of a run on returns one of prices, whose first day has no
             scores.
-        out: where the scores go: a line of numbers for each row, beginning with its line in the file.
-        scores: any of logit, mahalanobis, density, inversion, separated by commas. Higher is more outlying. `logit` is
-            what the discriminator thinks: right for robust generators, which leave to the data what outliers there
-            are; after training on clean rows it is the other way round, so turn its sign. `inversion` takes seconds
-            for each hundred rows.
+        out: where the scores go: a line of numbers for each row, beginning with its line in the file (in a file with a
+            line for each day and ticker, the day's first) and with its date, if it has one.
+        scores: any of mahalanobis, density, logit, inversion, separated by commas; the first ranks the rows printed.
+            Higher is more outlying. `logit` is what the discriminator thinks: the sharpest where the generator is
+            robust, as of model=location or scatter, and leaves outliers to the data; after training on clean rows it
+            is the other way round, so turn its sign. `inversion` takes seconds for each hundred rows.
         checkpoint: newest or best.
         seed: of the samples and latents that density and inversion need.
         trust: a module of your own that the run's model or loss comes from.
@@ -35,7 +36,7 @@ class Settings:
     run: str
     data: str
     out: str = "scores.csv"
-    scores: str = "logit,mahalanobis,density"
+    scores: str = "mahalanobis,density,logit"
     checkpoint: str = "newest"
     seed: int = 0
     device: str = "auto"
@@ -72,12 +73,12 @@ def score(settings: Settings) -> int:
     source, draw, step = restore(place, settings.checkpoint, settings.seed, settings.device, settings.trust)
     if source.spec.kind != "table":
         raise UsageError(f"run={settings.run} is of {source.spec.kind} data", "name a run on a table", id="F59")
-    rows, lines = further(settings.data, source)
+    rows, places = further(settings.data, source)
     found = {name: SCORES[name](draw, rows.to(source.device)) for name in chosen}
     silent = [name for name, values in found.items() if values is None]
     if silent:
         raise UsageError(f"nobody in this run gives a {silent[0]}", f"leave {silent[0]} out of scores=", id="F59")
-    table = pd.DataFrame({"line": lines} | {name: values.numpy() for name, values in found.items()})  # type: ignore[union-attr]
+    table = pd.DataFrame(places | {name: values.numpy() for name, values in found.items()})  # type: ignore[union-attr]
     table.to_csv(settings.out, index=False)
     say(f"{len(table)} rows scored by step {step:,}; the most outlying by {chosen[0]}:")
     say(table.nlargest(SHOWN, chosen[0]).to_string(index=False, float_format="%.4g"))

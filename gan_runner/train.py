@@ -199,6 +199,8 @@ def completed(recorder: Recorder, cfg: Mapping[str, Any]) -> tuple[int, float | 
     """A last look and a last checkpoint; returns (exit code, tracked metric)."""
     recorder.finish()
     run, place, metrics = recorder.run, recorder.folder, recorder.metrics
+    if run.track and run.probes and run.track not in metrics:
+        warnings.warn(f"probes.track={run.track} was never found, so no checkpoint is the best", stacklevel=2)
     final = {name: value for name, value in metrics.items() if not name.endswith("_floor")}
     recorder.logbook.hparams(config.flatten(dict(cfg)), final)
     goal = "min" if run.falling else "max"

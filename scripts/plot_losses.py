@@ -2,7 +2,7 @@
 
 python scripts/plot_losses.py RUN [--every 250] [--out FILE]
 
-Prints a line each so many epochs, the losses averaged over what was logged since the epoch before, and draws them all.
+Prints a line each so many epochs, or at the next one that was logged, with the mean of what was logged in it.
 The picture reads a logistic game as Huber's model: where D isolates a share eps of the real rows and the generator
 matches the rest, the generator's scores tell eps and eps tells the discriminator's loss.
 """
@@ -79,9 +79,11 @@ def main() -> None:
     except (OSError, ValueError, Fault) as error:
         sys.exit(str(error))
     epochs, discriminator = found[NAMES[0]]
+    due = args.every
     for epoch, of_d, of_g in zip(epochs.int().tolist(), discriminator, found[NAMES[1]][1], strict=True):
-        if epoch % args.every == 0 or epoch == int(epochs[-1]):
+        if epoch >= due or epoch == int(epochs[-1]):
             print(f"Epoch: {epoch}, LossD/G: {of_d:.4f}/{of_g:.4f}")
+            due = (epoch // args.every + 1) * args.every
     png.write(args.out, picture(found))
     print(args.out)
 

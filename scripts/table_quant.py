@@ -125,6 +125,7 @@ def command(seeds: int, root: str) -> list[str]:
         "gan_runner",
         "-m",
         *words,
+        "dataset.held_out=0.0",
         "probes=none",
         "train.threads=1",
         f"run.root={root}",

@@ -200,3 +200,29 @@ def test_scores_out_of_bounds_stay_finite_and_smoothing_says_nothing() -> None:
         found = NonSaturating().summary(torch.full((3,), score), torch.full((3,), score))
         assert math.isfinite(found["loss_at_eps_hat"]) and -1 <= found["eps_hat"] <= 1
     assert not {"eps_hat", "loss_at_eps_hat"} & Smoothed().summary(torch.zeros(3), torch.zeros(3)).keys()
+
+
+# -- gaps and periods ----------------------------------------------------------------------------
+
+
+def test_a_gap_outside_the_period_costs_nothing_and_one_inside_is_named(tmp_path: Path) -> None:
+    file = write(tmp_path, "Date,A,B\n2020-01-02,10,\n2020-01-03,11,21\n2020-01-06,12,20\n2020-01-07,12,21\n")
+    with pytest.warns(UserWarning, match=r"columns with gaps left out \(1\): B"):
+        assert read_prices(file).names == ("A",)
+    late = read_prices(file, start="2020-01-03")
+    assert late.names == ("A", "B") and late.lines == [3, 4, 5] and late.values[0].tolist() == [11, 21]
+    with pytest.raises(DataError, match="line 2, column 'B': '' is a gap"):
+        read_prices(file, ["A", "B"])
+
+
+def test_a_ticker_that_was_asked_for_is_never_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    network(monkeypatch, AAA=[1.0, 2.0, 4.0, 4.0], BBB=[float("nan"), 3.0, 9.0, 9.0])
+    with pytest.raises(DataError, match="column 'BBB'"):
+        stocks(tickers=["AAA", "BBB"], held_out=0.0, root=str(tmp_path))
+
+
+def test_rows_without_dates_and_returns_in_place_of_prices_are_spoken_of(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="no column of dates"):
+        read_prices(write(tmp_path, "A,B\n1,2\n2,3\n"))
+    with pytest.raises(DataError, match="not returns"):
+        read_prices(write(tmp_path, "Date,A\n2020-01-02,0.01\n2020-01-03,-0.02\n"))

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from gan_runner.build import build
+from gan_runner.datasets.coding import Affine
 from gan_runner.datasets.huber import huber
 from gan_runner.datasets.spec import Source, Spec
 from gan_runner.draw import Draw
 from gan_runner.metrics import location, outliers, ranking
 from gan_runner.metrics.detection import Detection
-from gan_runner.metrics.location import Location
+from gan_runner.metrics.location import Location, likeliest
 from gan_runner.metrics.scatter import Scatter
 from tests.conftest import compose
 
@@ -193,9 +194,7 @@ def test_errors_of_a_law_are_exact_and_those_of_its_rivals_ordered() -> None:
 
 
 def test_laws_are_compared_in_natural_units() -> None:
-    source = Source(
-        Spec((2,), "table"), torch.zeros(3, 2), offset=torch.tensor([1.0, 2.0]), scale=torch.tensor([2.0, 3.0])
-    )
+    source = Source(Spec((2,), "table"), torch.zeros(3, 2), coding=Affine([1.0, 2.0], [2.0, 3.0]))
     found = location.in_units(torch.tensor([1.0, 1.0]), torch.tensor([[1.0, 0.5], [0.5, 1.0]]), source)
     assert found[0].tolist() == [3, 5] and found[1].tolist() == [[4, 3], [3, 9]]
 
@@ -209,3 +208,29 @@ def test_likeliest_of_gaussians_are_moments_and_of_cauchys_are_not_fooled() -> N
     mean, scatter = location.likeliest(heavy.data, 1.0, rounds=100)
     assert mean.norm() < 0.05
     torch.testing.assert_close(scatter, heavy.truth["scatter"].double(), atol=0.05, rtol=0)
+
+
+def test_a_scatter_without_a_direction_puts_rows_in_it_far_away() -> None:
+    """A generator that never makes a column vary has a singular scatter; a row that does vary there is an outlier."""
+    flat = torch.diag(torch.tensor([1.0, 0.0], dtype=torch.float64))
+    far, near = outliers.distance(torch.tensor([[0.0, 0.1], [3.0, 0.0]]), torch.zeros(2).double(), flat)
+    assert near == pytest.approx(3, rel=1e-6) and far > 1000
+
+
+def test_ranks_of_many_rows_are_exact() -> None:
+    flags = torch.arange(50_000) >= 45_000
+    assert ranking.auroc(torch.arange(50_000).double(), flags) == 1.0
+
+
+def test_the_likeliest_scatter_of_heavy_tails_is_found() -> None:
+    g = torch.Generator().manual_seed(0)
+    z, chi = torch.randn(4000, 50, generator=g), torch.randn(4000, 1, generator=g).abs()
+    few, many = (likeliest(z / chi, 1.0, rounds) for rounds in (30, 400))
+    for a, b in zip(few, many, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-8)
+    assert float(many[1].diagonal().mean()) == pytest.approx(1, abs=0.05)
+
+
+def test_one_column_has_a_scatter_too() -> None:
+    source = huber(p=1, n=400)
+    assert Scatter(n=400).baselines(source)["scatter_error_floor"] < 0.3

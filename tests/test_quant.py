@@ -19,6 +19,7 @@ from gan_runner.construct import construct
 from gan_runner.datasets import lambert
 from gan_runner.datasets.garch import garch
 from gan_runner.datasets.lambert import Lambert, burden, lighten
+from gan_runner.datasets.split import split
 from gan_runner.datasets.stocks import stocks
 from gan_runner.draw import Draw
 from gan_runner.errors import DataError, UsageError
@@ -329,4 +330,27 @@ def test_windows_alone_are_refused_a_length(cli) -> None:
     small = ["dataset=garch", "dataset.days=200", "model=mlp", *SMALL[1:], "train.steps=1", "device=cpu"]
     assert cli(*small, "run.dir=r").returncode == 0
     done = cli("run=r", "length=50", module="gan_runner.sample")
-    assert done.returncode == 2 and "windows of 15 days alone" in done.stderr and "model=tcn" in done.stderr
+    assert done.returncode == 2 and "makes no paths" in done.stderr and "model=tcn" in done.stderr
+
+
+def test_short_paths_have_no_memory_beyond_their_end() -> None:
+    r = torch.randn(3, 40, generator=torch.Generator().manual_seed(0)).double()
+    curve = stylised.correlations(r, r, 60)
+    z = r - r.mean(1, keepdim=True)
+    expected = torch.stack([(z[:, k:] * z[:, :-k]).sum(1) for k in range(1, 40)], 1) / z.square().sum(1, keepdim=True)
+    torch.testing.assert_close(curve[:, :39], expected)
+    assert curve.shape == (3, 60) and curve[:, 39:].abs().max() < 1e-12
+
+
+def test_windows_side_by_side_are_joined_whole() -> None:
+    assert stylised.join(torch.tensor([[[1, 2, 0]], [[0, 3, 4]], [[5, 6, 7]]])).tolist() == [
+        [1, 2, 0, 0, 3, 4, 5, 6, 7]
+    ]
+
+
+def test_rows_held_out_of_windows_share_no_day_with_training() -> None:
+    source = split(garch(days=300, window=15, held_out=0.0, coding="standard"), 0.2)
+    assert source.held_out is not None and len(source.held_out) == 57 and len(source) == 286 - 57 - 14
+    last, first = source.data[-1, 0], source.held_out.data[0, 0]
+    whole = garch(days=300, window=15, held_out=0.0, coding="standard").data
+    assert torch.equal(first, whole[229, 0]) and torch.equal(last, whole[214, 0])  # days 214 to 228, and 229 on

@@ -35,18 +35,18 @@ def write(folder: Path, text: str) -> str:
 
 def test_numbers_are_taken_by_name_and_coded(tmp_path: Path) -> None:
     file = write(tmp_path, "b,extra,a\n4,x,1\n\n8,y,3\n")
-    rows, lines = further(file, source(Affine([1.0, 4.0], [2.0, 4.0]), "a", "b"))
-    assert rows.tolist() == [[0, 0], [1, 1]] and lines == [2, 4]
+    rows, places = further(file, source(Affine([1.0, 4.0], [2.0, 4.0]), "a", "b"))
+    assert rows.tolist() == [[0, 0], [1, 1]] and places == {"line": [2, 4]}
     assert further(file, source(None, "a", "b"))[0].tolist() == [[1, 4], [3, 8]]
 
 
 def test_prices_become_returns_in_the_order_of_time(tmp_path: Path) -> None:
     file = write(tmp_path, "date,A,B\n2020-01-03,8,3\n2020-01-01,1,1\n2020-01-02,2,3\n")
-    rows, lines = further(file, source(Returns([0.0, 0.0], [math.log(2), math.log(3)]), "B", "A"))
+    rows, places = further(file, source(Returns([0.0, 0.0], [math.log(2), math.log(3)]), "B", "A"))
     torch.testing.assert_close(
         rows, torch.tensor([[math.log(3) / math.log(2), math.log(2) / math.log(3)], [0, 2 * math.log(2) / math.log(3)]])
     )
-    assert lines == [4, 2]
+    assert places == {"line": [4, 2], "date": ["2020-01-02", "2020-01-03"]}
 
 
 def test_columns_read_as_in_training(tmp_path: Path) -> None:
@@ -81,14 +81,14 @@ def test_outliers_of_a_file_are_found_by_a_run(cli: Cli, tmp_path: Path) -> None
     done = cli("run=run", "data=mine.csv", "out=scores.csv", module="gan_runner.score")
     assert done.returncode == 0, done.stderr
     found = pd.read_csv(tmp_path / "scores.csv")
-    assert found.columns.tolist() == ["line", "logit", "mahalanobis", "density"] and found["line"].tolist() == [
+    assert found.columns.tolist() == ["line", "mahalanobis", "density", "logit"] and found["line"].tolist() == [
         *range(2, 62)
     ]
     for name in ("logit", "mahalanobis", "density"):
         assert found[name][:12].min() > found[name][12:].max(), name
     _, draw, _ = restore(tmp_path / "run", "newest", 0, "cpu")
     np.testing.assert_allclose(found["logit"], logit(draw, torch.from_numpy(rows).float()), rtol=1e-4)
-    assert f"{found.nlargest(5, 'logit')['line'].iloc[0]}" in done.stdout
+    assert f"{found.nlargest(5, 'mahalanobis')['line'].iloc[0]}" in done.stdout
     for wrong, code, word in (
         (["scores=typo"], 2, "choose from logit, mahalanobis, density, inversion"),
         (["data=none.csv"], 66, "none.csv"),

@@ -314,3 +314,17 @@ def test_labels_follow_their_rows() -> None:
     for part in (source, source.held_out):
         assert part is not None and part.labels is not None
         assert torch.equal(part.labels, labels_follow_rows(part))
+
+
+def test_whole_numbers_written_with_a_point_are_integers(tmp_path: Path) -> None:
+    """So pandas writes integers beside gaps."""
+    (tmp_path / "x.csv").write_text("age\n" + "".join(f"{20 + 7 * k % 31}.0\n" for k in range(40)))
+    source = table(str(tmp_path / "x.csv"), held_out=0.0)
+    frame = source.frame(source.data)
+    assert frame["age"].dtype == "int64" and frame["age"].tolist() == [20 + 7 * k % 31 for k in range(40)]
+
+
+def test_zero_has_no_sign() -> None:
+    column = Number("x", 0).fitted(torch.tensor([-1.0, 0.0, 1.0, 2.0, 5.0], dtype=torch.float64))
+    made = column.decode(torch.linspace(-3, 3, 601)[:, None])
+    assert (made == 0).any() and not torch.signbit(made[made == 0]).any()

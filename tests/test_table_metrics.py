@@ -256,5 +256,31 @@ def test_pictures_of_tables_show_all_their_columns(wine: Source) -> None:
     shown = Marginals(columns=16)(draw, wine).pictures["marginals"]
     assert shown.shape[0] > 4 * 120 and colour(shown, FAKE) > 2000
     both = Associations()(draw, wine).pictures["associations"]
-    left, right = both[28:348, 56:376], both[28:348, -14 - 320 : -14]
+    left, right = both[28:348, 90:410], both[28:348, -14 - 320 : -14]
     assert float((left.int() - right.int()).abs().float().mean()) < 1
+
+
+# -- large and small tables ------------------------------------------------------------------------
+
+
+def test_copies_are_found_among_all_training_rows(wine: Source) -> None:
+    found = Privacy(n=20).score(wine.decode(wine.data), wine)
+    assert found["copies"] == 1.0 and found["neighbour_ratio"] == 0.0
+
+
+def test_sorted_held_out_rows_are_compared_in_all_their_length(wine: Source) -> None:
+    """Of many held-out rows, those that detection takes must not be the first of the file."""
+    held = wine.held_out
+    assert held is not None
+    order = held.data[:, 0].argsort()
+    by_size = replace(wine, held_out=replace(held, data=held.data[order]))
+    made = held.decode(held.data[order[::2]])
+    shuffled = replace(
+        wine, held_out=replace(held, data=held.data[order][torch.randperm(len(order), generator=seeded())])
+    )
+    a, b = (Fidelity().score(made, s)["detection_auroc"] for s in (by_size, shuffled))
+    assert abs(a - b) < 0.25
+
+
+def test_one_held_out_row_leaves_detection_open() -> None:
+    assert math.isnan(fidelity.detection(table(5), table(1), LEVELS))

@@ -115,7 +115,7 @@ class Number:
         s = x.double().squeeze(1).contiguous()
         right = torch.searchsorted(z, s).clamp(1, len(z) - 1)
         v = q[right - 1] + (s - z[right - 1]) * (q[right] - q[right - 1]) / (z[right] - z[right - 1])
-        return v.clamp(q[1], q[-2]).round(decimals=self.decimals)
+        return v.clamp(q[1], q[-2]).round(decimals=self.decimals) + 0.0  # and not -0.0
 
     def series(self, values: Tensor) -> Any:
         import pandas as pd

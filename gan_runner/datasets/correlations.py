@@ -77,7 +77,8 @@ def correlations(
             for chosen in choices(rng, assets, size, 1 if assets == size else subsets)
         )
         parts.append(in_order(matrices))
-    return pair(parts[0], parts[1], file.name.split(".")[0], notes)
+    known = {"days": torch.tensor(window)}
+    return pair(parts[0], parts[1], file.name.split(".")[0], notes, (known, known))
 
 
 def choices(rng: np.random.Generator, assets: int, size: int, subsets: int) -> list[np.ndarray]:

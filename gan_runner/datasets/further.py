@@ -20,9 +20,12 @@ from gan_runner.datasets.spec import Source
 from gan_runner.datasets.stocks import Returns
 from gan_runner.datasets.table import read_table
 
+Places = dict[str, list[object]]
+"""Where each row comes from: the "line" of the file, and the "date" of a row of returns."""
 
-def further(path: str, source: Source) -> tuple[Tensor, list[int]]:
-    """Rows (n, *shape) float32 of a file in the scale of training, and the line of the file that each ends at.
+
+def further(path: str, source: Source) -> tuple[Tensor, Places]:
+    """Rows (n, *shape) float32 of a file in the scale of training, and where each comes from.
 
     Args:
         path: CSV or Parquet with the columns that the source is named by, in any order; others are not looked at. Of
@@ -32,29 +35,32 @@ def further(path: str, source: Source) -> tuple[Tensor, list[int]]:
         MissingInput: there is no such file.
         DataError: a column is missing, or a cell cannot be used; the message names line and column.
     """
-    values, lines = natural(source.coding, source.spec.names, absolute(path))
-    return (source.coding.encode(values) if source.coding else values).float(), lines
+    values, places = natural(source.coding, source.spec.names, absolute(path))
+    return (source.coding.encode(values) if source.coding else values).float(), places
 
 
 @singledispatch
-def natural(coding: object, names: Sequence[str], path: Path) -> tuple[Tensor, list[int]]:
-    """Rows (n, columns) float64 in natural units, and their lines: finite numbers, unless the coding knows better."""
+def natural(coding: object, names: Sequence[str], path: Path) -> tuple[Tensor, Places]:
+    """Rows (n, columns) float64 in natural units, and their places: finite numbers, unless the coding knows better."""
     sheet = read_table(path)
     chosen = by_name(sheet, names)
     values = np.stack([sheet.numbers(j) for j in chosen], 1)
     for row, k in np.argwhere(~np.isfinite(values))[:1]:
         raise sheet.fault(f"'{sheet.columns[chosen[k]][row]}' is no finite number", row, chosen[k])
-    return torch.from_numpy(values), sheet.lines
+    return torch.from_numpy(values), {"line": [*sheet.lines]}
 
 
 @natural.register
-def _(coding: Columns, names: Sequence[str], path: Path) -> tuple[Tensor, list[int]]:
+def _(coding: Columns, names: Sequence[str], path: Path) -> tuple[Tensor, Places]:
     sheet = read_table(path)
-    return coding.read(sheet), sheet.lines
+    return coding.read(sheet), {"line": [*sheet.lines]}
 
 
 @natural.register(Returns)
 @natural.register(Lambert)
-def _(coding: object, names: Sequence[str], path: Path) -> tuple[Tensor, list[int]]:
+def _(coding: object, names: Sequence[str], path: Path) -> tuple[Tensor, Places]:
     prices = of_sheet(widen(read_table(path)), names)
-    return torch.from_numpy(np.diff(np.log(prices.values), axis=0)), prices.lines[1:]
+    places: Places = {"line": [*prices.lines[1:]]}
+    if prices.dates:
+        places["date"] = [f"{day:%Y-%m-%d}" for day in prices.dates[1:]]
+    return torch.from_numpy(np.diff(np.log(prices.values), axis=0)), places

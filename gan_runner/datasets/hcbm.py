@@ -60,7 +60,9 @@ def hcbm(
     data.diagonal(dim1=2, dim2=3).fill_(1)
     kept = min(max(n - round(n * held_out), 1), n - 1)
     note = f"{n} simulated matrices of {'exact correlations' if days is None else f'{days} days'}, seed {seed}"
-    return pair(data[:kept], data[kept:], "hcbm", (note,), ({"blocks": truth[:kept]}, {"blocks": truth[kept:]}))
+    known = {} if days is None else {"days": torch.tensor(days)}
+    parts = ({"blocks": truth[:kept], **known}, {"blocks": truth[kept:], **known})
+    return pair(data[:kept], data[kept:], "hcbm", (note,), parts)
 
 
 def nested(rng: np.random.Generator, lengths: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:

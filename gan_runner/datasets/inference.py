@@ -111,8 +111,10 @@ def decide(sheet: Sheet, j: int, rules: Rules) -> Column:
 def number(sheet: Sheet, j: int) -> Number | Gappy:
     """A column of numbers, not yet fitted."""
     cells = [cell for cell in sheet.columns[j] if cell.lower() not in GAPS]
-    exponents = [Decimal(sheet.plain(cell)).as_tuple().exponent for cell in cells if sheet.is_number(cell)]
-    column = Number(sheet.names[j], min(max([0, *(-int(e) for e in exponents)]), DIGITS))
+    values = [Decimal(sheet.plain(cell)) for cell in cells if sheet.is_number(cell)]
+    whole = all(value == value.to_integral_value() for value in values)  # as pandas writes integers beside gaps: 79.0
+    digits = 0 if whole else max(-int(value.as_tuple().exponent) for value in values)
+    column = Number(sheet.names[j], min(max(digits, 0), DIGITS))
     return Gappy(column) if len(cells) < len(sheet.columns[j]) else column
 
 

@@ -80,7 +80,7 @@ def fit(x: Tensor) -> Lambert:
 
 
 def fit_column(y: Tensor) -> tuple[float, float, float, float, float]:
-    """(offset, scale, delta, offset_light, scale_light) by IGMM (Goerg 2015, algorithm 1) on values (n,).
+    """(offset, scale, delta, offset_light, scale_light) by IGMM (Goerg 2015, algorithm 2) on values (n,).
 
     Offset and scale are those of the light values before they got their tails; they and delta are found in turn.
     """

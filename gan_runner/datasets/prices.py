@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -34,60 +36,74 @@ class Prices:
     lines: list[int] = field(default_factory=list)
 
 
-def read_prices(path: Path, columns: Sequence[str] | None = None) -> Prices:
+def read_prices(
+    path: Path, columns: Sequence[str] | None = None, start: str | None = None, end: str | None = None
+) -> Prices:
     """The prices in a CSV file, plain or gzipped, with any usual delimiter, encoding, date format and decimal mark.
 
     Rows are sorted by the date column, if there is one. Without `columns`, prices are the adjusted close, or else
     the close, of a file with open, high, low and close; of another file all columns of numbers that have no gaps. A
     file with a row for each day and ticker is read as one with a column for each ticker.
 
+    Args:
+        columns: their names.
+        start, end: the first and the last day, as 2009-05-01; what lies outside is not looked at.
+
     Raises:
         MissingInput: there is no such file.
-        DataError: a line, a column or a cell cannot be used; the message names it.
+        UsageError: `start` or `end` is no date.
+        DataError: a line, a column or a cell cannot be used; the message names it. Or no day lies in between.
     """
-    return of_sheet(widen(read_sheet(path)), columns)
+    return of_sheet(widen(read_sheet(path)), columns, start, end)
 
 
-def of_sheet(sheet: Sheet, columns: Sequence[str] | None = None) -> Prices:
+def of_sheet(
+    sheet: Sheet, columns: Sequence[str] | None = None, start: str | None = None, end: str | None = None
+) -> Prices:
     """The prices in a sheet with a row for each day; see `read_prices`."""
     order, told, dates = by_date(sheet)
-    chosen = by_name(sheet, columns) if columns else by_looks(sheet, told)
-    values = np.stack([sheet.numbers(j) for j in chosen], 1)
+    if told is None:
+        warnings.warn(f"{sheet.path} has no column of dates: its rows are days in the order of time", stacklevel=2)
     notes = [] if order == sorted(order) else ["rows sorted by date"]
+    if start is not None or end is not None:
+        inside = period(dates, start, end)
+        order, dates = order[inside], dates[inside]
+        notes.append(f"{dates[0]:%F} to {dates[-1]:%F}")
+    chosen = by_name(sheet, columns) if columns else by_looks(sheet, told)
+    values = np.stack([sheet.numbers(j) for j in chosen], 1)[order]
     whole = [k for k, column in enumerate(values.T) if not np.isnan(column).any()]
     if not columns and 0 < len(whole) < len(chosen):
         dropped = [sheet.names[j] for k, j in enumerate(chosen) if k not in whole]
         notes.append(f"columns with gaps left out ({len(dropped)}): {', '.join(dropped[:5])}")
+        warnings.warn(f"{sheet.path}: {notes[-1]}; name them in dataset.columns to see where", stacklevel=2)
         chosen, values = [chosen[k] for k in whole], values[:, whole]
     for wrong, what, id in ((np.isnan(values), "a gap", "F12"), (~(values > 0) | np.isinf(values), "no price", "F54")):
         for row, k in np.argwhere(wrong)[:1]:
-            raise sheet.fault(f"'{sheet.columns[chosen[k]][row]}' is {what}", row, chosen[k], id=id)
-    names = tuple(sheet.names[j] for j in chosen)
-    return Prices(values[order], names, tuple(notes), dates, [sheet.lines[row] for row in order])
+            cell = sheet.columns[chosen[k]][order[row]]
+            fix = f"{FIX}; prices are wanted here, not returns" if id == "F54" else FIX
+            raise sheet.fault(f"'{cell}' is {what}", order[row], chosen[k], id=id, fix=fix)
+    return Prices(
+        values, tuple(sheet.names[j] for j in chosen), tuple(notes), dates, [sheet.lines[row] for row in order]
+    )
 
 
-def period(prices: Prices, start: str | None, end: str | None) -> Prices:
-    """The prices from one ISO date to another, both included; all from or up to there where one is None.
+def period(dates: Sequence[datetime], start: str | None, end: str | None) -> slice:
+    """Which of the days, in order, lie between two ISO dates, both included; all from or up to there where one is None.
 
     Raises:
         UsageError: a date is none.
-        DataError: the prices have no dates, or none in between.
+        DataError: there are no days, or none in between.
     """
-    if start is None and end is None:
-        return prices
     first, last = iso_date("start", start or "0001-01-01"), iso_date("end", end or "9999-12-31")
-    if not prices.dates:
-        raise DataError(
-            "dataset.start and dataset.end need a column of dates", "add one, or set both to null", id="F54"
-        )
-    inside = [first <= day.date() <= last for day in prices.dates]
-    if not any(inside):
-        what = f"no day from {first} to {last}: prices are of {prices.dates[0].date()} to {prices.dates[-1].date()}"
+    if not dates:
+        what = "dataset.start and dataset.end need a column of dates"
+        raise DataError(what, "add one, or set both to null", id="F54")
+    days = [day.date() for day in dates]
+    inside = slice(bisect_left(days, first), bisect_right(days, last))
+    if not days[inside]:
+        what = f"no day from {first} to {last}: prices are of {days[0]} to {days[-1]}"
         raise DataError(what, "choose another dataset.start or dataset.end", id="F54")
-    kept = tuple(day for day, flag in zip(prices.dates, inside, strict=True) if flag)
-    return replace(
-        prices, values=prices.values[inside], dates=kept, notes=(*prices.notes, f"{kept[0]:%F} to {kept[-1]:%F}")
-    )
+    return inside
 
 
 def iso_date(name: str, value: str) -> date:

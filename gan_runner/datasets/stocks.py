@@ -14,7 +14,7 @@ from gan_runner.datasets.coding import Affine, Coding
 from gan_runner.datasets.files import absolute, choose, digest, require
 from gan_runner.datasets.lambert import Lambert
 from gan_runner.datasets.panels import BUNDLES, bundled, online
-from gan_runner.datasets.prices import period, read_prices
+from gan_runner.datasets.prices import read_prices
 from gan_runner.datasets.spec import Source, Spec
 from gan_runner.errors import DataError
 
@@ -67,7 +67,7 @@ def stocks(
     choose("bundle", bundle, BUNDLES)
     require(not (path and tickers), "tickers", tickers, "give either dataset.path or dataset.tickers")
     file = online(tickers, start, end, root) if tickers else absolute(path) if path else bundled(bundle)
-    prices = period(read_prices(file, columns), start, end)
+    prices = read_prices(file, columns or tickers, start, end)
     returns = np.diff(np.log(prices.values), axis=0)
     name = file.name.split(".")[0]
     return of_returns(returns, prices.names, name, prices.notes, cut)

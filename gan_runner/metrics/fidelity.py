@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gan_runner.datasets.spec import Source
+from gan_runner.metrics import rows
 from gan_runner.metrics.rivals import Comparison
 
 Levels = Sequence[Sequence[str]]
@@ -27,8 +28,7 @@ class Fidelity(Comparison):
 
     def score(self, made: Tensor, source: Source) -> dict[str, float]:
         assert source.held_out is not None
-        real, levels = source.held_out.decode(source.held_out.take(torch.arange(len(source.held_out)))), source.levels
-        real = real.cpu()
+        real, levels = source.held_out.decode(source.held_out.take(rows.shuffled(source.held_out))).cpu(), source.levels
         found: dict[str, float] = {}
         for name, distance, chosen in (
             ("ks", ks, [j for j, texts in enumerate(levels) if not texts]),
@@ -123,12 +123,15 @@ def cramer(counts: Tensor) -> Tensor:
 def detection(made: Tensor, real: Tensor, levels: Levels) -> float:
     """The AUROC of gradient boosting that tells samples from real rows, cross-validated; 1/2 where it cannot.
 
-    As many of each, the first. Of the same rows it is about 1/2, of disjoint halves of real ones, too.
+    As many of each, the first. Of disjoint halves of real rows it is about 1/2; of the same rows on both sides far
+    below, for what is learnt of a row is wrong of its twin. NaN where there are too few to learn from.
     """
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.model_selection import StratifiedKFold, cross_val_score
 
     m = min(len(made), len(real))
+    if m < 2:
+        return float("nan")
     x = torch.cat([made[:m], real[:m]]).numpy()
     y = np.repeat([0, 1], m)
     categories: Any = [0 < len(texts) < 255 for texts in levels]  # the most that it takes

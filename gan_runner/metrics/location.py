@@ -71,15 +71,16 @@ def in_units(location: Tensor, scatter: Tensor, source: Source) -> tuple[Tensor,
 def likeliest(x: Tensor, freedom: float, rounds: int = 30) -> tuple[Tensor, Tensor]:
     """Location (p,) and scatter (p, p) of greatest likelihood for rows (n, p) of a t distribution, float64.
 
-    Rows are weighed by (freedom + p) / (freedom + their squared Mahalanobis distance), and again (Lange et al. 1989);
-    a Gaussian, of infinite freedom, weighs all alike.
+    Rows are weighed by (freedom + p) / (freedom + their squared Mahalanobis distance), and again, the scatter divided
+    by the sum of the weights (Kent et al. 1994): the same solution as without, in a tenth of the rounds. A Gaussian,
+    of infinite freedom, weighs all alike.
     """
     x = x.double()
     weights = x.new_ones(len(x))
     for _ in range(rounds if math.isfinite(freedom) else 1):
         location = weights @ x / weights.sum()
         off = x - location
-        scatter = (weights * off.T) @ off / len(x)
+        scatter = (weights * off.T) @ off / weights.sum()
         squares = (off * torch.linalg.solve(scatter, off.T).T).sum(1)
         weights = (freedom + x.shape[1]) / (freedom + squares)
     return location, scatter

@@ -17,6 +17,8 @@ from torch import Tensor
 
 from gan_runner.metrics.probe import Draw
 
+RIDGE = 1e-9
+"""What is added to a scatter matrix, in parts of its mean variance."""
 SAMPLES = 5000
 """Samples that tell a generator's location, scatter and density where it cannot tell them itself."""
 
@@ -104,9 +106,10 @@ def moments(draw: Draw) -> tuple[Tensor, Tensor]:
 
 
 def distance(x: Tensor, location: Tensor, scatter: Tensor) -> Tensor:
-    """Mahalanobis distances (m,) of rows (m, p)."""
+    """Mahalanobis distances (m,) of rows (m, p); far where a generator never goes, even if its scatter is singular."""
     off = x.cpu().double() - location
-    return (off * torch.linalg.solve(scatter, off.T).T).sum(1).clamp(min=0).sqrt()
+    ridge = RIDGE * scatter.diagonal().mean().clamp(min=1e-12) * torch.eye(len(scatter), dtype=scatter.dtype)
+    return (off * torch.linalg.solve(scatter + ridge, off.T).T).sum(1).clamp(min=0).sqrt()
 
 
 # -- without a generator ---------------------------------------------------------------------------

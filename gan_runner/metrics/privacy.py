@@ -19,7 +19,8 @@ class Privacy(Comparison):
 
     `neighbour_ratio`: the median distance to the nearest training row, over that of the held-out rows.
     `neighbour_ratio_low`: the same of the lowest twentieth. `copies`: the share of rows that are training rows.
-    Rows are compared as coded: numbers by normal scores, a category that differs counts 1.
+    Rows are compared as coded: numbers by normal scores, a category that differs counts 1. A ratio says nothing (NaN,
+    or infinite) where so many held-out rows are training rows, too.
     """
 
     def floor(self, real: Tensor, source: Source) -> Tensor:
@@ -28,10 +29,11 @@ class Privacy(Comparison):
 
     def score(self, made: Tensor, source: Source) -> dict[str, float]:
         assert source.held_out is not None
-        train, unseen = (source.decode(rows.some(s, self.n)).cpu() for s in (source, source.held_out))
+        train = source.decode(source.take(torch.arange(len(source)))).cpu()
+        unseen = source.held_out.decode(rows.some(source.held_out, self.n)).cpu()
         far, usual = (nearest(coded(x, source), coded(train, source)) for x in (made, unseen))
         level = torch.tensor([0.5, 0.05], dtype=far.dtype)
-        middle, low = (far.quantile(level) / usual.quantile(level).clamp(min=1e-12)).tolist()
+        middle, low = (far.quantile(level) / usual.quantile(level)).tolist()
         return {"neighbour_ratio": middle, "neighbour_ratio_low": low, "copies": copies(made, train)}
 
 

@@ -71,4 +71,4 @@ def beside(real: Tensor, n: int, days: int, scale: Scale) -> dict[str, float]:
 def unseen(real: Tensor, fake: Tensor) -> dict[str, float]:
     """The mean over horizons that held-out days (time,) know of the distances of paths (n, days) from them."""
     known = [days for days in HORIZONS if days < len(real) / 4]
-    return {"unseen_emd": sum(emd(sums(real, d), sums(fake, d)) for d in known) / len(known)}
+    return {} if not known else {"unseen_emd": sum(emd(sums(real, d), sums(fake, d)) for d in known) / len(known)}

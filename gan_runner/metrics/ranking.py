@@ -29,7 +29,7 @@ def ranking(scores: Tensor, outlier: Tensor, k: int) -> dict[str, float]:
 def auroc(scores: Tensor, outlier: Tensor) -> float:
     """The chance that an outlier scores higher than another row, half of it where they tie (Mann and Whitney 1947)."""
     _, place, count = scores.double().unique(return_inverse=True, return_counts=True)
-    rank = (count.cumsum(0) - (count - 1) / 2.0)[place]  # mid-ranks
+    rank = (count.cumsum(0) - (count.double() - 1) / 2)[place]  # mid-ranks
     m = int(outlier.sum())
     return float((rank[outlier].sum() - m * (m + 1) / 2) / (m * (len(outlier) - m)))
 

@@ -50,7 +50,7 @@ class Scatter:
         clean = real[~source.truth["outlier"]]
         freedom = float(source.truth.get("freedom", math.inf))
         return {
-            **named("_covariance", torch.cov(real.T), source),
+            **named("_covariance", torch.cov(real.T).view(real.shape[1], -1), source),
             **named("_mcd", outliers.covariance_determinant(few)[1], source),
             **named("_floor", likeliest(clean, freedom)[1], source),
         }

@@ -105,7 +105,7 @@ def correlations(early: Tensor, late: Tensor, lags: int) -> Tensor:
     """corr(early_t, late_(t + lag)) (n, lags) at lags 1, 2, ... of paths (n, time): with each path's own mean and
     variance, and sums over the days that there are divided by all days, as is usual for autocorrelations."""
     a, b = (x - x.mean(1, keepdim=True) for x in (early, late))
-    size = 2 * a.shape[1]  # room enough that no product wraps around
+    size = a.shape[1] + lags + 1  # room enough that no product wraps around
     products = torch.fft.irfft(torch.fft.rfft(a, size).conj() * torch.fft.rfft(b, size), size)[:, 1 : lags + 1]
     scale = a.square().sum(1, keepdim=True) * b.square().sum(1, keepdim=True)
     return products / scale.clamp_min(1e-300).sqrt()
@@ -125,7 +125,7 @@ def join(windows: Tensor) -> Tensor:
     days = windows.shape[2]
     stride = days
     for shift in range(1, days if len(windows) > 1 else 1):
-        if torch.equal(windows[1, :, :-shift], windows[0, :, shift:]):
+        if torch.equal(windows[1:, :, :-shift], windows[:-1, :, shift:]):
             stride = shift
             break
     return torch.cat([windows[0], *windows[1:, :, days - stride :]], dim=1)

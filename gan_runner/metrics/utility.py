@@ -20,8 +20,8 @@ class Utility(Comparison):
 
     `tstr_accuracy` is the mean of `tstr_forest`, a random forest, and `tstr_logistic`, logistic regression, that learnt
     from `n` samples, for these are free; `tstr_equal` is the mean of those that learnt from no more samples than there
-    are training rows. The floor of each is what the same classifiers reach that learnt from the training rows. Finds
-    nothing without a label.
+    are training rows. The floor of each is what the same classifiers reach that learnt from the training rows, at
+    most `n` of them. Finds nothing without a label.
     """
 
     n: int = 2000

@@ -30,5 +30,5 @@ class Associations:
         if len(source.levels) == 1:
             return Findings()
         real, fake = (source.decode(x).cpu() for x in (rows.some(source, self.n), draw(self.n)))
-        pair = (association(x, source.levels) for x in (real, fake))
-        return Findings(pictures={"associations": correlations(*pair)})
+        a, b = (association(x, source.levels) for x in (real, fake))
+        return Findings(pictures={"associations": correlations(a, b, source.spec.names)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,8 +12,11 @@ from torch import Tensor
 from gan_runner.datasets.spec import KINDS, Source
 from gan_runner.metrics import rows
 from gan_runner.metrics.probe import Draw, Findings
-from gan_runner.pictures.figure import FAKE, HIGHS, INK, LOWS, REAL, label, legend, panels, render, shades
+from gan_runner.pictures.figure import FAKE, HIGHS, INK, LEFT, LOWS, REAL, label, legend, panels, render, shades
 from gan_runner.pictures.marginals import BINS, density
+
+NAMED = 30
+"""Columns, at most, whose names are written beside a matrix."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,8 @@ class Correlations:
         if source.spec.shape[0] == 1:
             return Findings()
         real, fake = (source.decode(x).cpu().double() for x in (rows.some(source, self.n), draw(self.n)))
-        return Findings(pictures={"correlations": correlations(torch.corrcoef(real.T), torch.corrcoef(fake.T))})
+        a, b = torch.corrcoef(real.T), torch.corrcoef(fake.T)
+        return Findings(pictures={"correlations": correlations(a, b, source.spec.names)})
 
 
 @dataclass(frozen=True)
@@ -57,14 +62,18 @@ class Scores:
         return Findings(pictures={"scores": scores(real.cpu().float(), fake.cpu().float())})
 
 
-def correlations(real: Tensor, fake: Tensor) -> Tensor:
+def correlations(real: Tensor, fake: Tensor, names: Sequence[str] = ()) -> Tensor:
     """The picture of two matrices (p, p) of numbers from -1 (blue) over 0 (white) to 1 (yellow); NaN is dark."""
-    figure, axes = panels(1, 2, 320, 320)
+    named = len(names) == len(real) <= NAMED
+    figure, axes = panels(1, 2, 320, 320, left=90 if named else LEFT)
     apart = (real - fake).nan_to_num().abs().max()
     for ax, matrix, word in ((axes[0], real, "real"), (axes[1], fake, f"generated, off by {float(apart):.2f} at most")):
         ax.set_facecolor(INK)
         ax.imshow(matrix.numpy(), shades(LOWS, "white", HIGHS), vmin=-1, vmax=1, interpolation="nearest")
-        label(ax, word, "column", "column")
+        if named:
+            ax.set_xticks([])
+            ax.set_yticks(range(len(names)), [name[:14] for name in names], fontsize=7)
+        label(ax, word, "columns; blue -1, white 0, yellow 1", "" if named else "columns")
     return render(figure)
 
 

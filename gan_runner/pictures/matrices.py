@@ -27,22 +27,24 @@ class FactPictures:
     Args:
         every: steps between two calls.
         n: matrices of each kind.
-        days: observations behind each matrix, for the Marchenko-Pastur law of what is not correlated.
     """
 
     every: int = 1000
     n: int = 1000
-    days: int = 252
 
     kinds: ClassVar[frozenset[str]] = frozenset({"correlation"})
 
     def __call__(self, draw: Draw, source: Source) -> Findings:
         real, fake = (source.decode(x).squeeze(1).cpu() for x in (rows.some(source, self.n), draw(self.n)))
-        return Findings(pictures={"facts": facts(real, fake, self.days), "heat_maps": heat_maps(real, fake)})
+        days = int(source.truth["days"]) if "days" in source.truth else None
+        return Findings(pictures={"facts": facts(real, fake, days), "heat_maps": heat_maps(real, fake)})
 
 
-def facts(real: Tensor, fake: Tensor, days: int) -> Tensor:
-    """The picture of four facts of correlation matrices (n, p, p): what is one line long or wide, not a matrix."""
+def facts(real: Tensor, fake: Tensor, days: int | None) -> Tensor:
+    """The picture of four facts of correlation matrices (n, p, p): what is one line long or wide, not a matrix.
+
+    `days` are the observations behind each matrix, by which the Marchenko-Pastur law says what chance alone makes.
+    """
     figure, axes = panels(2, 2, 330, 230)
     (real_values, real_first), (fake_values, fake_first) = eigen(real), eigen(fake)
     histogram(axes[0], coefficients(real), coefficients(fake))
@@ -62,20 +64,18 @@ def histogram(ax: Any, real: Tensor, fake: Tensor) -> None:
     ax.stairs(density(fake, edges), edges.numpy(), color=FAKE, linewidth=1.6, label="generated")
 
 
-def spectrum(ax: Any, real: Tensor, fake: Tensor, days: int) -> None:
+def spectrum(ax: Any, real: Tensor, fake: Tensor, days: int | None) -> None:
     """Densities of all eigenvalues (n, p) on a logarithmic axis, and what uncorrelated variables would have."""
     histogram(ax, real.clamp_min(1e-3).log10().flatten(), fake.clamp_min(1e-3).log10().flatten())
-    low, high = marchenko_pastur_edges(real.shape[1], days)
-    x = torch.linspace(low, high, 400, dtype=torch.float64)
-    law = marchenko_pastur_density(x, real.shape[1], days) * x * torch.log(torch.tensor(10.0))
-    ax.plot(x.log10().numpy(), law.numpy(), color=INK, linewidth=1)
     ax.xaxis.set_major_formatter(lambda power, _: f"{10**power:.3g}")
-    label(
-        ax,
-        f"spectrum; line: uncorrelated (to {high:.2f})",
-        "eigenvalue, or 0.001 where smaller",
-        "density of its logarithm",
-    )
+    title = "spectrum"
+    if days is not None:
+        low, high = marchenko_pastur_edges(real.shape[1], days)
+        x = torch.linspace(low, high, 400, dtype=torch.float64)
+        law = marchenko_pastur_density(x, real.shape[1], days) * x * torch.log(torch.tensor(10.0))
+        ax.plot(x.log10().numpy(), law.numpy(), color=INK, linewidth=1)
+        title += f"; line: uncorrelated (to {high:.2f})"
+    label(ax, title, "eigenvalue, or 0.001 where smaller", "density of its logarithm")
 
 
 def first_eigenvector(ax: Any, real: Tensor, fake: Tensor) -> None:
