@@ -54,7 +54,7 @@ class Generator(roles.Generator):
     ):
         positive(latent=latent)
         if spec.kind != "table" or len(spec.shape) != 1:
-            raise ValueError(f"model=table makes rows of tables; {tuple(spec.shape)} is none: choose model=mlp")
+            raise ValueError(f"it makes rows of tables, and {tuple(spec.shape)} is none: choose model=mlp")
         if not temperature > 0:
             raise ValueError(f"temperature={temperature} is not positive")
         width = spec.shape[0]
