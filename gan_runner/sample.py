@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gan_runner.arguments import parse
-from gan_runner.errors import MissingInput, UsageError
+from gan_runner.arguments import command, one_of, run_folder
+from gan_runner.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,27 +49,13 @@ class Settings:
 
 
 def main() -> None:
-    from gan_runner.__main__ import run_safely
-
-    if not sys.argv[1:] or {"-h", "--help"} & set(sys.argv[1:]):
-        print(f"{__doc__}\n{Settings.__doc__}")
-        return
-    sys.exit(run_safely(lambda: sample(parse(Settings, sys.argv[1:]))))
+    command(__doc__, Settings, sample)
 
 
 def sample(settings: Settings) -> int:
     """Draw and write the samples; prints where they are."""
-    place = Path(settings.run)
-    if not (place / "manifest.json").is_file():
-        raise MissingInput(
-            f"run={settings.run} is not a run folder: no manifest.json in it", "name a folder under outputs/"
-        )
-    for name, value, allowed in (
-        ("format", settings.format or "grid", FORMATS),
-        ("checkpoint", settings.checkpoint, ("newest", "best")),
-    ):
-        if value not in allowed:
-            raise UsageError(f"{name}={value} is unknown", f"choose from {', '.join(allowed)}", id="F61")
+    place = run_folder(settings.run, settings.checkpoint)
+    one_of("format", settings.format or "grid", FORMATS)
     if settings.n < 1:
         raise UsageError(f"n={settings.n} is not positive", "choose n above 0", id="F61")
     if settings.length < 0:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
-from gan_runner.arguments import parse
+from gan_runner.arguments import command, one_of, run_folder
 from gan_runner.console import say
-from gan_runner.errors import MissingInput, UsageError
+from gan_runner.errors import UsageError
 
 SHOWN = 5
 """Rows that are printed: those whose first score is the highest."""
@@ -44,23 +42,12 @@ class Settings:
 
 
 def main() -> None:
-    from gan_runner.__main__ import run_safely
-
-    if not sys.argv[1:] or {"-h", "--help"} & set(sys.argv[1:]):
-        print(f"{__doc__}\n{Settings.__doc__}")
-        return
-    sys.exit(run_safely(lambda: score(parse(Settings, sys.argv[1:]))))
+    command(__doc__, Settings, score)
 
 
 def score(settings: Settings) -> int:
     """Score every row of the file and write the numbers; prints the most outlying rows."""
-    place, chosen = Path(settings.run), settings.scores.split(",")
-    if not (place / "manifest.json").is_file():
-        raise MissingInput(
-            f"run={settings.run} is not a run folder: no manifest.json in it", "name a folder under outputs/"
-        )
-    if settings.checkpoint not in ("newest", "best"):
-        raise UsageError(f"checkpoint={settings.checkpoint} is unknown", "choose from newest, best", id="F61")
+    place, chosen = run_folder(settings.run, settings.checkpoint), settings.scores.split(",")
     import pandas as pd
 
     from gan_runner.datasets.further import further
@@ -68,8 +55,7 @@ def score(settings: Settings) -> int:
     from gan_runner.restore import restore
 
     for name in chosen:
-        if name not in SCORES:
-            raise UsageError(f"scores={name} is unknown", f"choose from {', '.join(SCORES)}", id="F61")
+        one_of("scores", name, [*SCORES])
     source, draw, step = restore(place, settings.checkpoint, settings.seed, settings.device, settings.trust)
     if source.spec.kind != "table":
         raise UsageError(f"run={settings.run} is of {source.spec.kind} data", "name a run on a table", id="F59")

@@ -50,10 +50,19 @@ def garch(
     require(days > 0, "days", days, "choose a number above 0")
     require(seed >= 0, "seed", seed, "choose 0 or more")
     z = np.random.default_rng(seed).standard_t(nu, BURN_IN + days) * np.sqrt((nu - 2) / nu)
-    h, made = omega / (1 - alpha - beta), np.empty(BURN_IN + days)
-    for day, innovation in enumerate(z):
-        made[day] = np.sqrt(h) * innovation
-        h = omega + alpha * made[day] ** 2 + beta * h
+    made = simulate(z, omega, alpha, beta)
     law = {"mu": mu, "omega": omega, "alpha": alpha, "beta": beta, "nu": nu, "sd": (omega / (1 - alpha - beta)) ** 0.5}
     notes = (f"{days} simulated days, seed {seed}",)
     return of_returns(mu + made[BURN_IN:, None], ("r",), "garch", notes, cut, law=law)
+
+
+def simulate(z: np.ndarray, omega: float, alpha: float, beta: float, leverage: float = 0.0) -> np.ndarray:
+    """Returns of innovations z (days, ...) under h' = omega + a r^2 + beta h, from the stationary variance on.
+
+    a is alpha + leverage / 2 after losses and alpha - leverage / 2 after gains (Glosten, Jagannathan and Runkle 1993).
+    """
+    h, made = np.full(z.shape[1:], omega / (1 - alpha - beta)), np.empty_like(z)
+    for day, innovation in enumerate(z):
+        made[day] = np.sqrt(h) * innovation
+        h = omega + (alpha + leverage * np.where(made[day] < 0, 0.5, -0.5)) * made[day] ** 2 + beta * h
+    return made

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gan_runner.datasets.files import choose, require
+from gan_runner.datasets.garch import simulate
 from gan_runner.datasets.spec import Source
 from gan_runner.datasets.stocks import Cut, of_returns
 
@@ -71,12 +72,7 @@ def market(
 def garch(rng: np.random.Generator, days: int, count: int) -> np.ndarray:
     """Returns (days, count) of independent GJR-GARCH(1, 1) processes in their stationary state."""
     shocks = rng.standard_t(FREEDOM, (BURN_IN + days, count)) * np.sqrt((FREEDOM - 2) / FREEDOM)
-    variance, returns = np.full(count, OMEGA / (1 - ALPHA - BETA)), np.empty_like(shocks)
-    for day, shock in enumerate(shocks):
-        returns[day] = np.sqrt(variance) * shock
-        reaction = ALPHA + LEVERAGE * np.where(returns[day] < 0, 0.5, -0.5)
-        variance = OMEGA + reaction * returns[day] ** 2 + BETA * variance
-    return returns[BURN_IN:]
+    return simulate(shocks, OMEGA, ALPHA, BETA, LEVERAGE)[BURN_IN:]
 
 
 def shift(rng: np.random.Generator, returns: np.ndarray, planted: np.ndarray, sector: np.ndarray, size: float) -> None:
