@@ -22,7 +22,7 @@ SMALL = {
     **{name: ["dataset.n=200"] for name in ("toy2d", "ring8", "grid25", "swissroll", "spiral", "circles", "gmm")},
 }
 
-FILES = {"folder": "pictures", "table": "table.csv", "correlations": "prices.csv"}
+FILES = {"folder": "pictures", "table": "table.csv", "correlations": "prices.csv", "numbers": "prices.csv"}
 
 NARROW = {  # what fits together does not depend on widths
     **{name: ["model.width=8"] for name in ("dcgan", "dcgan_half", "dcgan_packed", "resnet", "veegan_dcgan", "vgrow")},
