@@ -68,8 +68,6 @@ table-correlations: setup ## docs/correlations.md: the facts of correlation matr
 table-tables: setup ## docs/tables.md: how good generated rows of tables are (about half an hour)
 	$(BIN)/python scripts/table_tables.py
 
-table-quant: setup ## docs/quant.md: Quant GANs against GARCH on the S&P 500, about ten minutes a run on one core
-
 table-quant: setup ## docs/quant.md: Quant GANs against GARCH on the S&P 500, six runs of ten minutes on one core
 	$(BIN)/python scripts/table_quant.py
 

@@ -9,6 +9,7 @@ import torch
 
 from gan_runner.construct import construct
 from gan_runner.datasets.coding import Affine
+from gan_runner.datasets.spec import Source, Spec
 from gan_runner.restore import coding_of
 
 COLUMNS = Affine([1.0, -2.0], [0.5, 4.0])
@@ -38,3 +39,10 @@ def test_manifests_of_older_runs_are_read() -> None:
     old = {"offset": [1.0, -2.0], "scale": [0.5, 4.0]}
     assert construct(coding_of(old), "dataset", path="coding") == COLUMNS
     assert coding_of({"offset": None, "scale": None}) is None
+
+
+def test_days_of_a_series_have_names() -> None:
+    source = Source(Spec((2, 3), "series", names=("a", "b")), torch.empty(0, 2, 3))
+    frame = source.frame(torch.arange(6.0).view(1, 2, 3))
+    assert [*frame] == ["a 1", "a 2", "a 3", "b 1", "b 2", "b 3"] and frame.iloc[0].tolist() == [0, 1, 2, 3, 4, 5]
+    assert [*Source(Spec((3,), "table"), torch.empty(0, 3)).frame(torch.ones(1, 3))] == [0, 1, 2]

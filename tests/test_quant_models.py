@@ -59,15 +59,44 @@ def test_volatility_and_drift_see_the_days_before_alone_and_the_innovation_its_o
     assert (G.parts(G.noise(9))[0] >= 0).all()
 
 
-@pytest.mark.parametrize("kind", [tcn.Generator, svnn.Generator, svnn.ConstrainedGenerator])
-def test_a_long_path_is_made_by_the_function_that_makes_windows(kind: type) -> None:
-    G = kind(SHORT, width=3).eval()
+KINDS = pytest.mark.parametrize("kind", [tcn.Generator, svnn.Generator, svnn.ConstrainedGenerator])
+
+
+@KINDS
+@pytest.mark.parametrize("standard", [False, True])
+def test_a_long_path_is_made_by_the_function_that_makes_windows(kind: type, standard: bool) -> None:
+    G = kind(SHORT, width=3, standard=standard).eval()
     z = G.path_noise(2, 100)
     path, days = G(z), SHORT.shape[1]
     assert path.shape == (2, 2, 100)
     for first in (0, 1, 41, 85):
         noise = G.unflatten(z)[..., first : first + G.past + days]
         torch.testing.assert_close(G(noise.flatten(1)), path[..., first : first + days], rtol=1e-12, atol=1e-12)
+
+
+@KINDS
+def test_standard_returns_have_mean_0_and_variance_1_in_any_mode_and_by_any_weights(kind: type) -> None:
+    G = kind(SHORT, width=3, standard=True)
+    z = G.noise(50)
+    assert standardised(G(z)) and not standardised(G.eval()(z))
+    plain = kind(SHORT, width=3).eval()
+    for scale in (1.0, 5.0):
+        for mine, other in zip(G.parameters(), plain.parameters(), strict=True):
+            other.data.copy_(mine.data.mul_(scale))
+        G.eval()
+        path = G.path_noise(20, 20_000)
+        made, raw = G(path), plain(path)
+        assert torch.equal(raw, plain.returns(path)), "not standardised unless asked for"
+        assert standardised(made, 0.02) and not standardised(raw, 0.1)
+        for column in range(2):
+            both = torch.stack([made[:, column].flatten(), raw[:, column].flatten()])
+            assert torch.corrcoef(both)[0, 1] > 1 - 1e-9, "an affine map, the same for every day"
+        torch.testing.assert_close(G(z)[:3], G(z[:3]), msg="samples do not depend on their company")
+
+
+def standardised(returns: Tensor, within: float = 1e-9) -> bool:
+    deviation, mean = torch.std_mean(returns, (0, 2), correction=0)
+    return bool(mean.abs().max() < within and (deviation - 1).abs().max() < within)
 
 
 def test_noise_is_flat_at_the_door_and_as_long_as_windows_need() -> None:
@@ -137,15 +166,18 @@ def test_sizes_are_those_of_the_paper() -> None:
     assert svnn.ConstrainedGenerator(WINDOW).net[0].blocks[1].layers[0].weight.shape == (50, 50, 2)
 
 
-def test_prices_are_martingales_under_the_risk_neutral_measure() -> None:
+@pytest.mark.parametrize("standard", [False, True])
+def test_prices_are_martingales_under_the_risk_neutral_measure(standard: bool) -> None:
     """E exp(R - r) = 1 for each day and for sums, within Monte-Carlo error; the trained drift would not do."""
-    G = svnn.ConstrainedGenerator(Spec((1, 7), "series"), width=6)
+    G = svnn.ConstrainedGenerator(Spec((1, 7), "series"), width=6, standard=standard).eval()
     for p in G.net[1].parameters():
         p.data.mul_(4)
     with torch.no_grad():
         z = G.noise(60_000)
         R = svnn.RiskNeutral(G, [0.3], rate=0.02)(z)[:, 0]
         sigma = 0.3 * G.parts(z)[0][:, 0]
+        if standard:
+            sigma = sigma / G.lasting()[1][0, 0]
     assert float(sigma.std()) > 0.05, "volatility varies"
 
     def off(gain: Tensor) -> float:
@@ -153,6 +185,13 @@ def test_prices_are_martingales_under_the_risk_neutral_measure() -> None:
 
     for days in (1, 3, 7):
         assert off((R[:, :days] - 0.02).sum(1).exp()) < 4
+    flipped = G.unflatten(z[:100]).clone()
+    flipped[:, 0, -1] *= -1
+    with torch.no_grad():
+        moved = svnn.RiskNeutral(G, [0.3])(flipped.flatten(1)) - svnn.RiskNeutral(G, [0.3])(z[:100])
+        torch.testing.assert_close(
+            moved, 0.3 * (G(flipped.flatten(1)) - G(z[:100])), msg="the volatility of the returns"
+        )
     half_corrected = R - 0.02 + sigma.square() / 4
     assert off(half_corrected[:, :3].sum(1).exp()) > 8, "the test has power"
 

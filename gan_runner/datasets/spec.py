@@ -98,13 +98,19 @@ class Source:
         return self.coding.target if isinstance(self.coding, Typed) else None
 
     def frame(self, x: Tensor) -> Any:
-        """Samples (n, *shape) in natural units as a DataFrame, its columns named where each number has a name."""
+        """Samples (n, *shape) in natural units as a DataFrame, its columns named where each number has a name.
+
+        Those of a series are its columns, day by day: "return 1", "return 2".
+        """
         if isinstance(self.coding, Typed):
             return self.coding.frame(x.detach())
         import pandas as pd
 
+        names = list(self.spec.names)
+        if len(self.spec.shape) == 2:
+            names = [f"{name} {day}" for name in names for day in range(1, self.spec.shape[1] + 1)]
         rows = self.decode(x).cpu().flatten(1).numpy()
-        return pd.DataFrame(rows, columns=list(self.spec.names) if len(self.spec.names) == rows.shape[1] else None)
+        return pd.DataFrame(rows, columns=names if len(names) == rows.shape[1] else None)
 
 
 @dataclass(frozen=True)

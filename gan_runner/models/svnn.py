@@ -24,17 +24,17 @@ class ConstrainedGenerator(PathGenerator):
         ValueError: the data are not such windows, or an argument is not positive.
     """
 
-    def __init__(self, spec: roles.Spec, channels: int = 3, width: int = 50):
+    def __init__(self, spec: roles.Spec, channels: int = 3, width: int = 50, standard: bool = False):
         positive(channels=channels, width=width)
         levels, (columns, days) = levels_of(spec, "svnn"), spec.shape
         if channels < columns:
             raise ValueError(f"channels={channels} is fewer than the {columns} columns: each needs an innovation")
-        super().__init__(spec, channels, past=days)
+        super().__init__(spec, channels, days, standard)
         self.columns = columns
         self.net = nn.Sequential(TCN(channels, width, levels), nn.Conv1d(width, 2 * columns, 1))
 
     def parts(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(sigma, mu, eps) of noise (n, latent), each (n, columns, time)."""
+        """(sigma, mu, eps) of noise (n, latent), each (n, columns, time), before returns are standardised."""
         noise = self.unflatten(z)
         sigma, mu = self.net(noise[..., :-1]).chunk(2, dim=1)
         return sigma.abs(), mu, self.innovation(noise[..., self.past :])
@@ -43,7 +43,7 @@ class ConstrainedGenerator(PathGenerator):
         """(n, columns, time) of the noise of the same days (n, channels, time)."""
         return noise[:, : self.columns]
 
-    def forward(self, z: Tensor) -> Tensor:
+    def returns(self, z: Tensor) -> Tensor:
         sigma, mu, eps = self.parts(z)
         return sigma * eps + mu
 
@@ -55,8 +55,8 @@ class Generator(ConstrainedGenerator):
         ValueError: the data are not such windows, or an argument is not positive.
     """
 
-    def __init__(self, spec: roles.Spec, channels: int = 3, width: int = 50):
-        super().__init__(spec, channels, width)
+    def __init__(self, spec: roles.Spec, channels: int = 3, width: int = 50, standard: bool = False):
+        super().__init__(spec, channels, width, standard)
         self.shape = nn.Sequential(nn.Conv1d(channels, width, 1), nn.PReLU(), nn.Conv1d(width, self.columns, 1))
 
     def innovation(self, noise: Tensor) -> Tensor:
@@ -82,6 +82,7 @@ class RiskNeutral:
 
     def __call__(self, z: Tensor) -> Tensor:
         """(n, columns, time) log-returns of noise (n, latent)."""
-        sigma, _, eps = self.generator.parts(z)
-        sigma = sigma * torch.tensor([*self.scale], dtype=sigma.dtype, device=sigma.device)[:, None]
+        sigma, mu, eps = self.generator.parts(z)
+        _, deviation = self.generator.level(sigma * eps + mu)
+        sigma = sigma / deviation * torch.tensor([*self.scale], dtype=sigma.dtype, device=sigma.device)[:, None]
         return sigma * eps - sigma.square() / 2 + self.rate

@@ -8,6 +8,7 @@ they crop what they have no past for, so that a day never sees padding, nor a la
 from __future__ import annotations
 
 import math
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,8 @@ from gan_runner.models.layers import chain, draw_weights
 SLOPE, GAIN = 0.25, 0.6
 """PReLU's first slope, and what each convolution keeps of a signal at first: weights of the usual size would let blocks
 fade, and the discriminator would need a hundred steps to see anything."""
+PATHS, LONG = 64, 8192
+"""Paths of fixed noise, and their days, that standardise a generator's returns outside training."""
 
 
 def levels_of(spec: roles.Spec, model: str) -> int:
@@ -90,14 +93,20 @@ class PathGenerator(nn.Module):
 
     At the door noise is flat, (n, latent) with `channels` numbers a day, so that it is drawn, mixed and walked through
     like any other latents.
+
+    Args:
+        standard: bring returns to mean 0 and variance 1, which coded data have: in training by the batch's own
+            moments, else by those of long paths of fixed noise. A game that need not look for mean and variance does
+            not turn around them, and bears faster rates.
     """
 
     bound = None
 
-    def __init__(self, spec: roles.Spec, channels: int, past: int):
+    def __init__(self, spec: roles.Spec, channels: int, past: int, standard: bool):
         super().__init__()
-        self.channels, self.past, self.days = channels, past, spec.shape[1]
+        self.channels, self.past, self.days, self.standard = channels, past, spec.shape[1], standard
         self.latent = channels * (past + self.days)
+        self.measured: tuple[Tensor, Tensor] | None = None
 
     def noise(self, n: int) -> Tensor:
         """(n, latent) draws from the prior, for windows as long as the data's."""
@@ -112,6 +121,41 @@ class PathGenerator(nn.Module):
         """(n, channels, time): the noise of each day."""
         return z.unflatten(1, (self.channels, -1))
 
+    def returns(self, z: Tensor) -> Tensor:
+        """(n, columns, time) as the networks make them of noise (n, latent)."""
+        raise NotImplementedError
+
+    def train(self, mode: bool = True) -> Self:
+        self.measured = None  # by weights that may have moved
+        return super().train(mode)
+
+    @torch.no_grad()
+    def lasting(self) -> tuple[Tensor, Tensor]:
+        """The moments of long paths, measured once after each call of `eval`."""
+        if self.measured is None:
+            fixed, weight = torch.Generator().manual_seed(0), next(self.parameters())
+            days = self.channels * (self.past + LONG)
+            noise = (torch.randn(1, days, generator=fixed).to(weight) for _ in range(PATHS))
+            self.measured = moments(torch.cat([self.returns(z) for z in noise]))
+        return self.measured
+
+    def level(self, returns: Tensor) -> tuple[Tensor | float, Tensor | float]:
+        """Mean and standard deviation by which such returns are standardised; 0 and 1 where they are not."""
+        if not self.standard:
+            return 0.0, 1.0
+        return moments(returns) if self.training else self.lasting()
+
+    def forward(self, z: Tensor) -> Tensor:
+        returns = self.returns(z)
+        mean, deviation = self.level(returns)
+        return (returns - mean) / deviation
+
+
+def moments(returns: Tensor) -> tuple[Tensor, Tensor]:
+    """(1, columns, 1) mean and standard deviation of returns (n, columns, time)."""
+    deviation, mean = torch.std_mean(returns, (0, 2), correction=0, keepdim=True)
+    return mean, deviation
+
 
 class Generator(PathGenerator):
     """Each return is a function of the noise of the last 127 days, unbounded (n, columns, time).
@@ -120,13 +164,13 @@ class Generator(PathGenerator):
         ValueError: the data are not such windows, or an argument is not positive.
     """
 
-    def __init__(self, spec: roles.Spec, channels: int = 3, width: int = 80):
+    def __init__(self, spec: roles.Spec, channels: int = 3, width: int = 80, standard: bool = False):
         positive(channels=channels, width=width)
         levels = levels_of(spec, "tcn")
-        super().__init__(spec, channels, past=spec.shape[1] - 1)
+        super().__init__(spec, channels, spec.shape[1] - 1, standard)
         self.net = nn.Sequential(TCN(channels, width, levels), nn.Conv1d(width, spec.shape[0], 1))
 
-    def forward(self, z: Tensor) -> Tensor:
+    def returns(self, z: Tensor) -> Tensor:
         return self.net(self.unflatten(z))
 
 
