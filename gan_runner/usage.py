@@ -177,6 +177,9 @@ def meant(name: str, args: Sequence[str]) -> str:
     if name in GROUPS and (owners := owning(name, args)):
         group = name.rpartition("/")[0]
         return f"it goes with {' or '.join(f'{group}={owner}' for owner in owners)}"
+    group, _, inner = name.partition(".")
+    if group in GROUPS and (owners := sorted(k for k, path in options(group, args).items() if has(path, inner))):
+        return f"it goes with {group}={', '.join(owners)}"
     keys = [*GROUPS, *all_keys(args)]
     near = [k for k in keys if k.startswith(name)] or difflib.get_close_matches(name, keys, 1, 0.6)
     last = name.split(".")[-1]
@@ -191,6 +194,11 @@ def owning(name: str, args: Sequence[str]) -> list[str]:
     """The options of a group that have the group `name` inside it: those of loss for loss/game."""
     group, _, inner = name.rpartition("/")
     return [k for k, path in options(group, args).items() if re.search(rf"^ *- {inner}:", path.read_text(), re.M)]
+
+
+def has(path: Path, name: str) -> bool:
+    """Whether an option's file sets a key of that name at its top."""
+    return bool(re.search(rf"^{re.escape(name)}:", path.read_text(), re.M))
 
 
 def all_keys(args: Sequence[str]) -> list[str]:

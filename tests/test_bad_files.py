@@ -132,6 +132,11 @@ def test_settings_of_tables_are_judged_before_the_file(setting: dict[str, Any]) 
     )
 
 
+def test_text_that_is_to_be_numbers_names_the_setting(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(make.ROWS)
+    refused(lambda: table(path=f"{tmp_path}/t.csv", numeric=["colour"]), 65, "out of dataset.numeric")
+
+
 # -- images ----------------------------------------------------------------------------------------
 
 

@@ -16,6 +16,7 @@ BAD = [
     ("optimizer.disc.lr=1", 2, ["optimizer.disc", "did you mean 'optimizer.discriminator'"]),
     ("optimizer.discriminator.lrr=1", 2, ["optimizer.discriminator.lrr", "lr"]),
     ("loss.gp_wieght=3", 2, ["loss.gp_wieght"]),
+    ("dataset.path=my.csv", 2, ["it goes with dataset=", "numbers, stocks, table"]),
     ("loss=wgan_pg", 2, ["wgan_pg", "wgan_gp"]),
     ("loss=nothing_like_it", 2, ["nothing_like_it", "choose from"]),
     ("dataset=fashon", 2, ["fashon", "fashion"]),

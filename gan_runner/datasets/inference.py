@@ -93,6 +93,10 @@ def decide(sheet: Sheet, j: int, rules: Rules) -> Column:
     if name in rules.categorical:
         return category(sheet, j, rules)
     if name in rules.numeric:
+        for row, cell in enumerate(cells):
+            if cell.lower() not in GAPS and not sheet.is_number(cell):
+                fix = f"correct it, or take {name} out of dataset.numeric"
+                raise sheet.fault(f"'{cell}' is no number", row, j, id="F54", fix=fix)
         return number(sheet, j)
     numbers = [] if any(is_code(sheet, cell) for cell in known) else [c for c in known if sheet.is_number(c)]
     if not numbers:
