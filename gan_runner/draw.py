@@ -98,6 +98,17 @@ class Draw:
         return torch.cat(known) if known else None
 
     @torch.no_grad()
+    def likelihood(self, x: Tensor, samples: int) -> Tensor | None:
+        """log p(x) (n,) of samples (n, *shape), or a bound below it by so many draws a row; None if nobody knows it."""
+        s, found = self.state.averaged(), []
+        with evaluating(s.nets.values()):
+            for chunk, part in enumerate(x.split(CHUNK)):
+                reseed(self.seed, -1 - chunk, self.device)
+                found.append(self.objective.likelihood(s, part, samples))
+        known = [part for part in found if part is not None]
+        return torch.cat(known) if known else None
+
+    @torch.no_grad()
     def law(self) -> dict[str, Tensor] | None:
         """The "location" (p,) and "scatter" (p, p) of samples, if the generator's moving average knows its own."""
         reseed(self.seed, -1, self.device)

@@ -70,6 +70,9 @@ class AdaGAN(Around):
     def reconstruct(self, s: State, x: Tensor) -> None:
         """Not through the mixture."""
 
+    def likelihood(self, s: State, x: Tensor, samples: int) -> None:
+        """Of one component it would not be the mixture's."""
+
     def law(self, s: State) -> None:
         """A mixture of several has none of theirs."""
 

@@ -94,6 +94,14 @@ class Objective:
         """Samples (n, *shape) made anew from the latents found for them; None if nobody finds latents here."""
         return None
 
+    def likelihood(self, s: State, x: Tensor, samples: int) -> Tensor | None:
+        """log p(x) (n,) of samples (n, *shape) in nats, or a bound below it; None where nobody knows it.
+
+        Args:
+            samples: how many draws an estimate may take for each row; of no concern where it is exact.
+        """
+        return None
+
     def summary(self, pooled: Mapping[str, Tensor]) -> dict[str, float]:
         """What the pooled logs of an interval mean: "quantity" to number, computed at ticks only."""
         return {}
@@ -167,6 +175,9 @@ class Around(Objective):
 
     def reconstruct(self, s: State, x: Tensor) -> Tensor | None:
         return self.game.reconstruct(s, x)
+
+    def likelihood(self, s: State, x: Tensor, samples: int) -> Tensor | None:
+        return self.game.likelihood(s, x, samples)
 
     def law(self, s: State) -> dict[str, Tensor] | None:
         return self.game.law(s)

@@ -63,6 +63,11 @@ class Draw(Protocol):
         (n // k,) where it judges packs of k; None if nobody judges."""
         ...
 
+    def likelihood(self, x: Tensor, samples: int) -> Tensor | None:
+        """log p(x) (n,) of samples (n, *shape) by the moving average, in nats, or a bound below it by so many draws a
+        row; None where nobody knows it."""
+        ...
+
     def law(self) -> dict[str, Tensor] | None:
         """The "location" (p,) and "scatter" (p, p) of samples, in the scale of training, where the generator knows its
         own; None elsewhere."""
