@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Protocol
 
 
@@ -90,3 +91,26 @@ class Steps:
 
     def __call__(self, seen: int, total: int) -> float:
         return self.factor ** sum(seen >= when * total for when in self.at)
+
+
+@dataclass(frozen=True)
+class Stages:
+    """Multiplied by `factor` after each of `stages` stages, of which each lasts `longer` times the one before.
+
+    Burda et al. (2016): 10^(-i/7) for 3^i epochs, i = 0 to 7; of so many epochs the whole run is then.
+    """
+
+    factor: float = 10 ** (-1 / 7)
+    longer: int = 3
+    stages: int = 8
+
+    def __post_init__(self) -> None:
+        if self.factor <= 0:
+            raise ValueError(f"factor={self.factor} is not positive")
+        for name in ("longer", "stages"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} is below 1")
+
+    def __call__(self, seen: int, total: int) -> float:
+        ends = [*accumulate(self.longer**i for i in range(self.stages))]
+        return self.factor ** sum(seen * ends[-1] >= end * total for end in ends[:-1])

@@ -57,7 +57,7 @@ def rarity(draw: Draw, x: Tensor) -> Tensor:
     return constant - heights.logsumexp(1)
 
 
-def inversion(draw: Draw, x: Tensor, steps: int = 500, weight: float = 0.1, rate: float = 0.02) -> Tensor:
+def inversion(draw: Draw, x: Tensor, steps: int = 500, weight: float = 0.1, rate: float = 0.02) -> Tensor | None:
     """AnoGAN's scores (m,), min over z of (1 - weight) |x - G(z)|_1 + weight |f(x) - f(G(z))|_1 (Schlegl et al. 2017).
 
     f is the last hidden layer of the discriminator. A generator that makes every row of the space, as an affine one of
@@ -67,7 +67,12 @@ def inversion(draw: Draw, x: Tensor, steps: int = 500, weight: float = 0.1, rate
         steps: of Adam, from latents drawn from the prior.
         weight: lambda of the paper.
         rate: of Adam.
+
+    Returns:
+        None where there is no discriminator.
     """
+    if "discriminator" not in draw.state.nets:
+        return None
     s, D = draw.state.averaged(), draw.state.nets["discriminator"]
     training = D.training
     z = draw.latents(len(x)).clone().requires_grad_(True)
