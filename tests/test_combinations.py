@@ -25,7 +25,10 @@ SMALL = {
 FILES = {"folder": "pictures", "table": "table.csv", "correlations": "prices.csv", "numbers": "prices.csv"}
 
 NARROW = {  # what fits together does not depend on widths
-    **{name: ["model.width=8"] for name in ("dcgan", "dcgan_half", "dcgan_packed", "resnet", "veegan_dcgan", "vgrow")},
+    **{
+        name: ["model.width=8"]
+        for name in ("dcgan", "dcgan_half", "dcgan_packed", "resnet", "vae_conv", "veegan_dcgan", "vgrow")
+    },
     "corrgan": ["model.generator.width=4"],
     "dcgan_tf": ["model.generator.width=8", "model.discriminator.width=8"],
     "growing": ["model.features=16", "model.base=128"],

@@ -158,6 +158,23 @@ SETTINGS: dict[str, dict[str, Any]] = {
         **{"dataset.freedom": 1, "dataset.p": 50},
     },
     "veegan_stacked": {"dataset.n": 128_000, "probes.modes.n": 26_000, "loss._target_": "veegan.Veegan"},
+    "vae_pytorch": {
+        **{"dataset._target_": "images.mnist", "dataset.size": 28, "model.encoder.hidden": [400]},
+        **{"model.generator.latent": 20, "model.generator.likelihood._target_": "ContinuousBernoulli"},
+        **{
+            "optimizer.lr": 1e-3,
+            "optimizer.betas": [0.9, 0.999],
+            "train.batch_size": 128,
+            "loss._target_": "elbo.Elbo",
+        },
+    },
+    "iwae": {
+        **{"dataset._target_": "images.mnist", "dataset.size": 28, "model.generator.hidden": [200, 200]},
+        **{"model.generator.latent": 50, "model.generator.activation": "tanh", "model.generator.likelihood": None},
+        **{"optimizer.generator.lr": 1e-3, "optimizer.generator.eps": 1e-4, "optimizer.betas": [0.9, 0.999]},
+        **{"train.batch_size": 20, "loss._target_": "elbo.Iwae", "loss.samples": 50, "probes.test.samples": [5000]},
+        **{"schedule._target_": "Stages", "probes.test.n": 10_000, "train.ema_halflife": 0},
+    },
     "mimicry_cifar10": {
         **{"loss.n_critic": 5, "train.batch_size": 64, "train.default_steps": 100_000, "optimizer.lr": 2e-4},
         **{"optimizer.betas": [0, 0.9], "model.generator.latent": 128, "model.discriminator.spectral_norm": True},
@@ -213,6 +230,12 @@ def test_networks_are_as_large_as_the_papers(
         assert sum(p.numel() for p in net.parameters()) == expected
 
 
+def test_pytorchs_vae_is_as_large_as_the_example() -> None:
+    model = compose("experiment=vae_pytorch")["model"]
+    nets = [construct(model[role], f"model.{role}", (), Spec((1, 28, 28), "image")) for role in model]
+    assert sum(p.numel() for net in nets for p in net.parameters()) == 652_824
+
+
 @pytest.mark.parametrize(
     ("name", "rows", "epochs"),
     [
@@ -224,6 +247,9 @@ def test_networks_are_as_large_as_the_papers(
         ("dcgan_tf", 60_000, 30),
         ("improved_gan", 50_000, 1200),
         ("veegan_stacked", 128_000, 50),
+        ("vae", 60_000, 30),
+        ("vae_pytorch", 60_000, 10),
+        ("iwae", 60_000, 3280),
         ("r3gan_cifar10", 1, 250e6),
     ],
 )
@@ -247,6 +273,12 @@ def test_the_first_gan_divides_its_rate_with_each_batch() -> None:
 
 
 @pytest.mark.parametrize(("name", "halvings"), [("vgrow_mnist", [400, 800]), ("vgrow_fashion", [400, 800, 1200])])
+def test_the_rate_of_the_importance_weighted_autoencoder_falls_after_3_to_the_i_epochs() -> None:
+    for i, epoch in enumerate([1, 4, 13, 40, 121, 364, 1093]):
+        assert rate("iwae", 3000 * epoch - 1) == pytest.approx(10 ** (-i / 7), rel=1e-3)
+        assert rate("iwae", 3000 * epoch) == pytest.approx(10 ** (-(i + 1) / 7), rel=1e-3)
+
+
 def test_variational_gradient_flow_halves_its_rate_and_lengthens_its_lessons(name: str, halvings: list[int]) -> None:
     for k, iteration in enumerate(halvings):
         assert (rate(name, iteration - 1), rate(name, iteration)) == (0.5**k, 0.5 ** (k + 1))
