@@ -272,13 +272,13 @@ def test_the_first_gan_divides_its_rate_with_each_batch() -> None:
     assert 0.1 * rate("goodfellow2014", 10_000_000) == pytest.approx(1e-6)
 
 
-@pytest.mark.parametrize(("name", "halvings"), [("vgrow_mnist", [400, 800]), ("vgrow_fashion", [400, 800, 1200])])
 def test_the_rate_of_the_importance_weighted_autoencoder_falls_after_3_to_the_i_epochs() -> None:
     for i, epoch in enumerate([1, 4, 13, 40, 121, 364, 1093]):
         assert rate("iwae", 3000 * epoch - 1) == pytest.approx(10 ** (-i / 7), rel=1e-3)
         assert rate("iwae", 3000 * epoch) == pytest.approx(10 ** (-(i + 1) / 7), rel=1e-3)
 
 
+@pytest.mark.parametrize(("name", "halvings"), [("vgrow_mnist", [400, 800]), ("vgrow_fashion", [400, 800, 1200])])
 def test_variational_gradient_flow_halves_its_rate_and_lengthens_its_lessons(name: str, halvings: list[int]) -> None:
     for k, iteration in enumerate(halvings):
         assert (rate(name, iteration - 1), rate(name, iteration)) == (0.5**k, 0.5 ** (k + 1))
