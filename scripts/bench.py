@@ -156,15 +156,13 @@ def share(full: Segments, bare: Bare, period: int, segment: int) -> float:
 
 
 class Pictures(Dataset):
-    """Images through PIL and torchvision transforms, one by one."""
+    """Images through PIL and torchvision transforms, one by one: framed in [-1, 1] for GANs, else plain in [0, 1]."""
 
-    def __init__(self, data: Tensor):
-        from torchvision import transforms
+    def __init__(self, data: Tensor, framed: bool):
+        from torchvision import transforms as t
 
-        self.data = data
-        self.transform = transforms.Compose(
-            [transforms.ToPILImage(), transforms.Resize(32), transforms.ToTensor(), transforms.Normalize(0.5, 0.5)]
-        )
+        steps = [t.Resize(32), t.ToTensor(), t.Normalize(0.5, 0.5)] if framed else [t.ToTensor()]
+        self.data, self.transform = data, t.Compose([t.ToPILImage(), *steps])
 
     def __len__(self) -> int:
         return len(self.data)
@@ -173,9 +171,9 @@ class Pictures(Dataset):
         return self.transform(self.data[index])
 
 
-def endless(data: Tensor, batch: int):
+def endless(data: Tensor, batch: int, framed: bool = True):
     while True:
-        yield from DataLoader(Pictures(data), batch, shuffle=True, drop_last=True)
+        yield from DataLoader(Pictures(data, framed), batch, shuffle=True, drop_last=True)
 
 
 def networks(run: Run) -> tuple[Generator, Discriminator]:
@@ -263,6 +261,28 @@ def dataloader_huber(run: Run) -> Callable[[int], None]:
     return loop
 
 
+def tutorial_vae(run: Run) -> Callable[[int], None]:
+    """A VAE as tutorials write it: cross-entropy on sigmoids of grey pixels, summed, and `.item()` every step."""
+    E, G = run.state.nets["encoder"], run.state.nets["generator"]
+    adam = torch.optim.Adam([*E.parameters(), *G.parameters()], 1e-3)
+    net, rows = cast(nn.Module, G.net), endless(run.source.data, run.batch, framed=False)
+
+    def loop(steps: int) -> None:
+        for _ in range(steps):
+            x = next(rows)
+            mu, log_sd = E(x)
+            made = net(mu + log_sd.exp() * torch.randn_like(mu)).sigmoid()
+            reconstruction = nn.functional.binary_cross_entropy(made, x, reduction="sum")
+            kl = -0.5 * torch.sum(1 + 2 * log_sd - mu.pow(2) - (2 * log_sd).exp())
+            loss = (reconstruction + kl) / len(x)
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+            _ = loss.item(), reconstruction.item(), kl.item()
+
+    return loop
+
+
 def endless_rows(data: Tensor, batch: int):
     while True:
         yield from DataLoader(TensorDataset(data), batch, shuffle=True, drop_last=True)
@@ -291,6 +311,7 @@ MLP = (
     "model.generator.hidden=[128,256,512,1024]",
     "model.discriminator.hidden=[512,256]",
 )
+VAE = ("experiment=vae", "train.threads=1")
 ROBUST = ("experiment=huber", "probes=none", "train.threads=1")
 SIDES: dict[str, Callable[[], Callable[[int], None]]] = {
     "tutorial": lambda: tutorial_dcgan(build(compose(*IMAGE))),
@@ -298,6 +319,8 @@ SIDES: dict[str, Callable[[], Callable[[int], None]]] = {
     "bf16": lambda: Segments(build(compose(*IMAGE, "train.precision=bf16"))),
     "tutorial-wgan-gp": lambda: tutorial_wgan_gp(build(compose(*MLP))),
     "ours-wgan-gp": lambda: Segments(build(compose(*MLP))),
+    "tutorial-vae": lambda: tutorial_vae(build(compose(*VAE))),
+    "ours-vae": lambda: Segments(build(compose(*VAE))),
     "dataloader-huber": lambda: dataloader_huber(build(compose(*ROBUST))),
     "eager-huber": lambda: Segments(build(compose(*ROBUST))),
     "ours-huber": lambda: Segments(build(compose(*ROBUST, "train.program=compiled"))),
@@ -423,6 +446,7 @@ COMPARISONS: dict[str, tuple[Callable[[], float], str, str]] = {
         "MLP WGAN-GP over the tutorial loop",
         ">= 1.8",
     ),
+    "vae": (against_tutorial("tutorial-vae", "ours-vae", 50), "VAE-28 over the tutorial loop", ">= 1.5"),
     "huber-dataloader": (  # rows gathered from memory at once, not one by one; a compiled step
         against_tutorial("dataloader-huber", "ours-huber", 200),
         "robust location, compiled, over an eager loop with a DataLoader",
