@@ -79,6 +79,11 @@ JS = "+probes.js._target_=gan_runner.metrics.js.JS"
 METERED = {
     "dataset=digits": ["+probes.parzen._target_=gan_runner.metrics.parzen.Parzen", "probes.quality.n=100"],
     "dataset=ring8": ["dataset.n=500", "loss=wgan_gp", JS, "train.held_out=0.1", "train.batch_size=16"],
+    "loss=elbo": [
+        "+probes.likelihood._target_=gan_runner.metrics.likelihood.Likelihood",
+        "+probes.latents._target_=gan_runner.pictures.latents.Latents",
+        "probes.quality.n=100",
+    ],
     "dataset=normal1d": ["dataset.n=500", "stop=half", JS, "train.batch_size=16"],
     "dataset=huber": ["dataset.n=500"],
     "dataset=stocks": [],

@@ -107,6 +107,9 @@ def test_with_another_posterior_bounds_are_below_it_by_its_divergence() -> None:
     gap = float((0.5 * (4 + (0.5 / sd).square() - 1) - math.log(2)).sum())
     loss, _ = Elbo().loss(s.nets, x, sigma_points(20))
     assert law.log_prob(x).mean().item() + loss.item() == pytest.approx(gap, abs=1e-6) and gap > 4
+    with torch.no_grad():
+        judged = Elbo(samples=20_000).judge(s.nets, x)
+    torch.testing.assert_close(judged, law.log_prob(x) - gap, atol=0.15, rtol=0)
 
 
 def test_the_bound_rises_with_the_samples_to_the_log_marginal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,6 +57,7 @@ def bars(kl: Tensor, active: Tensor) -> Tensor:
     for name, chosen, colour in (("active", active[order], INK), ("not active", ~active[order], RULE)):
         if chosen.any():
             ax.bar(place[chosen].numpy(), kl[chosen].numpy(), 0.8, color=colour, label=f"{int(chosen.sum())} {name}")
+    ax.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[attr-defined]
     label(ax, f"{float(kl.sum()):.1f} nats in all", "latent, by its KL", "KL from the prior, nats")
     legend(ax)
     return render(figure)
