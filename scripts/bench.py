@@ -446,7 +446,7 @@ COMPARISONS: dict[str, tuple[Callable[[], float], str, str]] = {
         "MLP WGAN-GP over the tutorial loop",
         ">= 1.8",
     ),
-    "vae": (against_tutorial("tutorial-vae", "ours-vae", 50), "VAE-28 over the tutorial loop", ">= 1.5"),
+    "vae": (against_tutorial("tutorial-vae", "ours-vae", 20), "VAE-28 over the tutorial loop", ">= 1.5"),
     "huber-dataloader": (  # rows gathered from memory at once, not one by one; a compiled step
         against_tutorial("dataloader-huber", "ours-huber", 200),
         "robust location, compiled, over an eager loop with a DataLoader",

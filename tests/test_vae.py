@@ -22,6 +22,7 @@ from gan_runner.losses import elbo
 from gan_runner.losses.elbo import Elbo, Iwae, divergence, log_ratio, noise, place
 from gan_runner.metrics import rows
 from gan_runner.metrics.likelihood import Likelihood
+from gan_runner.metrics.outliers import inversion
 from gan_runner.models.likelihoods import Bernoulli, ContinuousBernoulli, CrossEntropy, Gaussian, langevin, log_sinhc
 from gan_runner.models.vae import ConvDecoder, ConvEncoder, Decoder, Encoder
 from gan_runner.pictures import latents
@@ -354,6 +355,7 @@ def test_outliers_are_less_likely_than_rows_and_fewer_samples_know_less() -> Non
     x = rows.some(run.source, 200)
     inside, outside = draw.judge(x), draw.judge(2 * x)
     assert inside is not None and outside is not None and inside.min() > outside.mean()
+    assert inversion(draw, x) is None, "nobody's features are there to compare"
     found = Likelihood(n=1000, samples=(1, 64))(draw, run.source).scalars
     assert found["log_likelihood_64"] > found["log_likelihood_1"]
 
