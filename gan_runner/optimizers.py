@@ -134,6 +134,31 @@ class QuickAdam(Quick, torch.optim.Adam):
         return step
 
 
+class CappedAdam(QuickAdam):
+    """Adam of gradients of which no entry is larger than 3 sqrt(v) + 0.1, v being Adam's second moment of those before.
+
+    So a step is never much larger than its parameter is used to (Du & Mordatch 2019, in their code). Before the first
+    step nothing is known, and nothing capped.
+    """
+
+    def step(self, closure: None = None) -> None:
+        self.rule()([p.grad for p in self.group["params"]])
+
+    def rule(self) -> Move:
+        descend, second, counters = super().rule(), self.slot("exp_avg_sq"), self.steps()
+        memory = self.group["betas"][1]
+
+        def step(grads: Sequence[Tensor]) -> None:
+            capped = []
+            for g, v, taken in zip(grads, second, counters, strict=True):
+                known = v / (1 - memory**taken).to(v.dtype)  # 0 / 0 before the first step
+                most = (3 * known.sqrt() + 0.1).nan_to_num(nan=math.inf)
+                capped.append(g.clamp(-most, most))
+            descend(capped)
+
+        return step
+
+
 class QuickAdamW(QuickAdam, torch.optim.AdamW): ...
 
 
@@ -191,6 +216,13 @@ class Adam(Optimizer):
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     make = QuickAdam
+
+
+@dataclass(frozen=True)
+class Capped(Adam):
+    """Adam of gradients that are capped; see `CappedAdam`."""
+
+    make = CappedAdam
 
 
 @dataclass(frozen=True)
