@@ -20,7 +20,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "loss": ("gan_runner.losses",),
     "optimizer": ("gan_runner.optimizers", "torch.optim"),
     "schedule": ("gan_runner.schedules",),
-    "probes": ("gan_runner.metrics", "gan_runner.pictures"),
+    "probes": ("gan_runner.metrics", "gan_runner.pictures", "gan_runner.datasets"),
     "stop": ("gan_runner.metrics",),
 }
 """Config group -> the modules whose classes its YAML may name; `trust=[...]` adds the user's own."""

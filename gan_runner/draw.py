@@ -72,7 +72,7 @@ class Draw:
     def paths(self, n: int, days: int) -> Tensor | None:
         """(n, columns, days): paths of any length; None if the generator makes windows of one length alone."""
         s = self.state.averaged()
-        make_noise = getattr(s.nets["generator"], "path_noise", None)
+        make_noise = getattr(s.nets["generator"], "path_noise", None) if "generator" in s.nets else None
         if make_noise is None:
             return None
         made = []

@@ -145,8 +145,8 @@ class CappedAdam(QuickAdam):
         self.rule()([p.grad for p in self.group["params"]])
 
     def rule(self) -> Move:
-        descend, second, counters = super().rule(), self.slot("exp_avg_sq"), self.steps()
-        memory = self.group["betas"][1]
+        descend, memory = super().rule(), self.group["betas"][1]
+        second, counters = self.slot("exp_avg_sq"), [self.state[p]["step"] for p in self.group["params"]]
 
         def step(grads: Sequence[Tensor]) -> None:
             capped = []

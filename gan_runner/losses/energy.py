@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Protocol, cast
 
@@ -46,20 +46,22 @@ class Blur(Protocol):
 
 @dataclass(frozen=True)
 class Gaussian:
-    """Normal noise of standard deviation `sd` on real rows."""
+    """Normal noise of standard deviation `scale` on real rows."""
 
-    sd: float = 0.005
+    scale: float = 0.005
 
     def __call__(self, x: Tensor) -> Tensor:
-        return x + self.sd * torch.randn_like(x)
+        return x + self.scale * torch.randn_like(x)
 
 
 @dataclass(frozen=True)
 class Uniform:
-    """Noise that spreads each of 256 levels of [-1, 1] over its width."""
+    """Noise between -scale and scale on real rows; 1/256 spreads the levels of images over their width."""
+
+    scale: float = 1 / 256
 
     def __call__(self, x: Tensor) -> Tensor:
-        return x + (torch.rand_like(x) - 0.5) / 127.5
+        return x + self.scale * (2 * torch.rand_like(x) - 1)
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ class EnergyModel(Objective):
 
     def loss(self, nets: Nets, real: Tensor, fake: Tensor) -> tuple[Tensor, Logs]:
         """mean E(real) - mean E(fake) + alpha (mean E(real)^2 + mean E(fake)^2), scores being minus energies."""
-        score_real, score_fake = full(nets["energy"](torch.cat([real, fake]))).split(len(real))
+        score_real, score_fake = full(nets["energy"](torch.cat([real, fake]))).split([len(real), len(fake)])
         contrast = score_fake.mean() - score_real.mean()
         size = score_real.square().mean() + score_fake.square().mean()
         logs = {"energy/contrast": contrast, "energy/size": size, "score/real": score_real, "score/fake": score_fake}
@@ -128,7 +130,17 @@ class EnergyModel(Objective):
 
     def generate(self, s: State, z: Tensor) -> Tensor:
         """The ends (n, *shape) of chains that begin where latents say, with noise of their own."""
-        return walk(s.nets, replace(self.sampler, steps=self.moves), model(s.nets).start(z), in_blocks).x
+        return self.way(s, z, [self.moves])[0]
+
+    def way(self, s: State, z: Tensor, moves: Sequence[int]) -> list[Tensor]:
+        """Where chains of latents (n, latent) are after each number of moves, in rising order; (n, *shape) each."""
+        x, made, found = model(s.nets).start(z), 0, []
+        for count in moves:
+            if count > made:
+                x = walk(s.nets, replace(self.sampler, steps=count - made), x, in_blocks).x
+            made = count
+            found.append(x)
+        return found
 
 
 def walk(nets: Nets, sampler: Sampler, start: Tensor, noise: Noise = torch.randn_like) -> Walk:
