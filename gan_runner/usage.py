@@ -19,7 +19,7 @@ FLAGS = (
 )
 GROUPS = (
     *("dataset", "model", "loss", "optimizer", "schedule", "train", "probes", "stop", "experiment"),
-    *("loss/game", "loss/method"),
+    *("loss/game", "loss/method", "loss/sampler"),
 )
 
 

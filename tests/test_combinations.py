@@ -30,6 +30,7 @@ NARROW = {  # what fits together does not depend on widths
         for name in ("dcgan", "dcgan_half", "dcgan_packed", "resnet", "vae_conv", "veegan_dcgan", "vgrow")
     },
     "corrgan": ["model.generator.width=4"],
+    "ebm_resnet": ["model.width=4"],
     "dcgan_tf": ["model.generator.width=8", "model.discriminator.width=8"],
     "growing": ["model.features=16", "model.base=128"],
     "improved": ["model.generator.width=32", "model.discriminator.width=8"],

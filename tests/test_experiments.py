@@ -31,6 +31,7 @@ NARROW = {
     "corrgan_original": ["dataset.stride=400", "model.generator.width=8"],
     "corrgan_stocks": ["dataset.stride=400", "model.generator.width=4"],
     "dcgan": ["model.width=8"],
+    "ebm_du_mordatch": ["model.width=4"],
     "improved_gan": ["model.generator.width=16", "model.discriminator.width=8"],
     "mimicry_cifar10": ["model.width=4"],
     "pggan": ["model.features=8"],
@@ -157,6 +158,22 @@ SETTINGS: dict[str, dict[str, Any]] = {
         **{"optimizer.discriminator.lr": 0.1, "optimizer.generator.lr": 0.025, "loss.n_generator": 2},
         **{"dataset.freedom": 1, "dataset.p": 50},
     },
+    "ebm_foster": {
+        **{"dataset.size": 32, "train.batch_size": 128, "optimizer.lr": 1e-4, "optimizer.betas": [0.9, 0.999]},
+        **{"loss.sampler.steps": 60, "loss.sampler.size": 10, "loss.sampler.sd": 0.005, "loss.sampler.clip": 0.03},
+        **{"loss.replay.capacity": 8192, "loss.replay.restart": 0.05, "loss.weight": 0.1, "loss.moves": 1000},
+        **{"loss.blur._target_": "Gaussian", "loss.blur.scale": 0.005, "model.energy.width": 16},
+    },
+    "ebm_du_mordatch": {
+        **{
+            "train.batch_size": 128,
+            "optimizer._target_": "Capped",
+            "optimizer.lr": 3e-4,
+            "optimizer.betas": [0, 0.999],
+        },
+        **{"loss.sampler.steps": 60, "loss.replay.capacity": 10_000, "loss.replay.restart": 0.05, "loss.weight": 1},
+        **{"loss.blur._target_": "Uniform", "loss.blur.scale": 1 / 256, "model.energy.width": 128},
+    },
     "veegan_stacked": {"dataset.n": 128_000, "probes.modes.n": 26_000, "loss._target_": "veegan.Veegan"},
     "vae_pytorch": {
         **{"dataset._target_": "images.mnist", "dataset.size": 28, "model.encoder.hidden": [400]},
@@ -244,6 +261,7 @@ def test_pytorchs_vae_is_as_large_as_the_example() -> None:
         ("huber_small", 10_000, 60),
         ("huber_scatter", 50_000, 150),
         ("dcgan", 162_770, 5),
+        ("ebm_foster", 60_000, 60),
         ("dcgan_tf", 60_000, 30),
         ("improved_gan", 50_000, 1200),
         ("veegan_stacked", 128_000, 50),
