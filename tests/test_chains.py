@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from gan_runner.losses import chains
-from gan_runner.losses.chains import Hamiltonian, Langevin, Mala, Sampler, Walk, descent, in_blocks
+from gan_runner.losses.chains import Hamiltonian, Jumping, Langevin, Mala, Sampler, Walk, descent, in_blocks
 
 N = 100_000
 SE = math.sqrt(2 / N)
 """Standard error of a variance of 1 that is estimated from N numbers."""
-SAMPLERS = [Langevin(size=0.1, temperature=1.0), Mala(size=0.1), Hamiltonian(size=0.3, leapfrogs=5)]
+SAMPLERS = [Langevin(size=0.1, temperature=1.0), Mala(size=0.1), Hamiltonian(size=0.3, leapfrogs=5), Jumping(size=0.1)]
 by_name = pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda s: type(s).__name__)
 
 
@@ -82,13 +82,24 @@ def test_without_noise_it_descends_and_clipped_no_faster_than_it_may() -> None:
 
 
 @pytest.mark.parametrize("T", [1.0, 0.5])
-@pytest.mark.parametrize(("kind", "size"), [(Mala, 0.1), (Mala, 0.9), (Hamiltonian, 1.6)])
+@pytest.mark.parametrize(("kind", "size"), [(Mala, 0.1), (Mala, 0.9), (Jumping, 0.9), (Hamiltonian, 1.6)])
 def test_corrected_chains_keep_the_law_exactly(kind: type[Mala | Hamiltonian], size: float, T: float) -> None:
     """The variance is T, where Langevin's is T / (1 - a / 2), also where a quarter of the moves is refused."""
     x, accepted = kind(steps=30, size=size, temperature=T)(parabola, math.sqrt(T) * torch.randn(N, 2))
     assert float(accepted) > 0.98 if size == 0.1 else 0.7 < float(accepted) < 0.9
     assert float(x.square().mean()) == pytest.approx(T, rel=4 * SE)
     assert float(x.pow(4).mean()) == pytest.approx(3 * T**2, rel=0.04)
+
+
+def test_jumps_join_what_gradients_do_not() -> None:
+    """From the right of two narrow wells of mass 1/4 and 3/4: Mala stays there, jumps divide chains rightly."""
+
+    def far(x: Tensor) -> Tensor:
+        return 100 * (x[:, 0].abs() - 1).square() + torch.where(x[:, 0] > 0, math.log(3.0), 0.0)
+
+    start = torch.ones(4000, 1)
+    left = [float((s(far, start).x < 0).float().mean()) for s in (Mala(100, 0.004), Jumping(100, 0.004, reach=1.5))]
+    assert left[0] == 0 and left[1] == pytest.approx(0.75, abs=4 * math.sqrt(0.1875 / 4000))
 
 
 @by_name
@@ -226,6 +237,7 @@ def test_noise_in_blocks_makes_the_first_chains_independent_of_how_many_follow(s
         (lambda: Mala(temperature=0.0), "temperature=0.0 is not positive"),
         (lambda: Mala(steps=0), "steps=0 is below 1"),
         (lambda: Hamiltonian(size=0.0), "size=0.0 is not positive"),
+        (lambda: Jumping(reach=0.0), "reach=0.0 is not positive"),
         (lambda: Hamiltonian(leapfrogs=0), "leapfrogs=0 is below 1"),
     ],
 )

@@ -264,6 +264,13 @@ def test_a_prior_adds_the_energy_of_its_gaussian_where_there_is_no_box() -> None
     assert ebm.Mlp(GREY, prior=0.5).prior is None
 
 
+def test_a_zoom_is_of_the_networks_inputs_alone() -> None:
+    plain, near = ebm.Mlp(POINTS), ebm.Mlp(POINTS, zoom=5.0)
+    near.load_state_dict(plain.state_dict())
+    x = torch.randn(5, 2)
+    torch.testing.assert_close(near(x) - plain(5 * x), (25 - 1) * x.square().sum(1) / 8)
+
+
 def test_chains_of_images_begin_uniformly_in_their_box() -> None:
     net = ebm.Conv(GREY, width=4)
     x = net.start(net.noise(500)).flatten()

@@ -144,6 +144,35 @@ class Mala(Sampler):
 
 
 @dataclass(frozen=True)
+class Jumping(Mala):
+    """Mala's move after a jump to a normal row anywhere; both keep exp(-E / T) exactly (Tierney 1994, section 2.3.3).
+
+    In few dimensions jumps carry chains between modes that no gradient joins; in many they are never accepted.
+
+    Attributes:
+        reach: standard deviation of where jumps go.
+
+    Raises:
+        ValueError: a number is out of range.
+    """
+
+    reach: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.reach <= 0:
+            raise ValueError(f"reach={self.reach} is not positive: jumps would go nowhere")
+
+    def move(self, energy: Energy, x: Tensor, bound: float | None = None, noise: Noise = torch.randn_like) -> Walk:
+        there = self.reach * noise(x)
+        with torch.no_grad():
+            old, new = energy(x), energy(there)
+        proposed = (total(there) - total(x)) / (2 * self.reach**2)
+        here, _ = decide(x, there, (old - new) / self.temperature + proposed, bound, noise)
+        return super().move(energy, here, bound, noise)
+
+
+@dataclass(frozen=True)
 class Hamiltonian(Sampler):
     """Leapfrog steps with a fresh momentum, accepted so that exp(-E / T) is kept exactly (Neal 2011, Figure 2).
 

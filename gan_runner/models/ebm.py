@@ -57,6 +57,7 @@ class Mlp(Energy):
     Args:
         hidden: widths of the hidden layers.
         activation: silu, tanh, leaky_relu or relu; chains follow a gradient, which the first two make smooth.
+        zoom: what samples are multiplied by first; the larger, the sooner fine details are learned.
         prior: see `Energy`.
 
     Raises:
@@ -68,6 +69,7 @@ class Mlp(Energy):
         spec: roles.Spec,
         hidden: Sequence[int] = (128, 128, 128),
         activation: str = "silu",
+        zoom: float = 1.0,
         prior: float | None = 2.0,
     ):
         if prior is not None and prior <= 0:
@@ -75,6 +77,10 @@ class Mlp(Energy):
         inputs = math.prod(spec.shape)
         trunk = chain(nn.Flatten(), *hidden_layers(inputs, hidden, activation, "none"))
         super().__init__(spec, trunk, nn.Linear((inputs, *hidden)[-1], 1), prior)
+        self.zoom = zoom
+
+    def features(self, x: Tensor) -> Tensor:
+        return super().features(self.zoom * x)
 
 
 class Conv(Energy):
