@@ -17,7 +17,7 @@ from gan_runner.errors import UsageError
 from gan_runner.losses.chains import Langevin
 from gan_runner.losses.energy import EnergyModel, Gaussian, Uniform, walk
 from gan_runner.losses.replay import KEPT, ROWS, InPlace, Replay, decode, encode
-from gan_runner.metrics.energy import LearnedDensity, Outsiders, log_mixture
+from gan_runner.metrics.energy import LearnedDensity, Outsiders, framed, log_mixture
 from gan_runner.models import ebm
 from gan_runner.optimizers import Adam, Capped
 from gan_runner.pictures.energy import Strip
@@ -339,8 +339,16 @@ def test_strangers_are_ranked_by_their_energies() -> None:
     found = Outsiders(others)(draw, source)
     assert found.scalars["auroc_bright"] == 1 and found.scalars["auroc_dark"] == 0
     assert found.scalars["auroc_same"] == pytest.approx(0.5, abs=0.1) and "auroc_colour" not in found.scalars
+    assert found.scalars["auroc_bright_framed"] == 0, "most of it is black"
     assert found.scalars["energy_real"] == pytest.approx(found.scalars["energy_generated"])
     assert found.pictures["energies"].shape[2] == 3
+
+
+def test_frames_are_black_around_what_was_there() -> None:
+    x = torch.ones(2, 1, 10, 10)
+    made = framed(x, (16, 16))
+    assert made.shape == (2, 1, 16, 16) and torch.equal(made[:, :, 3:13, 3:13], x)
+    assert float(made.sum()) == 2 * (100 - 156)
 
 
 def test_paths_are_not_asked_of_who_has_no_generator() -> None:

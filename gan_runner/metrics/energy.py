@@ -81,7 +81,8 @@ class Outsiders:
 
     Beside it `energy_real` and `energy_generated`, means of unseen images and of samples, and the picture `energies`.
     Energies are minus the scores of whoever judges. Strange images are resized by bilinear interpolation where their
-    size is another; strange sets of other channels are left out.
+    size is another; strange sets of other channels are left out. Since plain images may well have little energy, those
+    of a set are judged once more as `auroc_NAME_framed`: shrunk to 5/8 of the height and width, in black.
 
     Args:
         others: name -> a data set of images, given by its `_target_`.
@@ -99,7 +100,8 @@ class Outsiders:
         groups = {"real": rows.some(rows.reference(source), self.n), "generated": draw(self.n)}
         for name, other in self.others.items():
             if other.spec.shape[0] == source.spec.shape[0]:
-                groups[name] = resized(rows.some(other, self.n), source.spec.shape[1:]).to(source.device)
+                strange, size = rows.some(other, self.n).to(source.device), source.spec.shape[1:]
+                groups |= {name: resized(strange, size), f"{name}_framed": framed(strange, size)}
         judged = {name: draw.judge(x) for name, x in groups.items()}
         found = {name: -score.cpu().double() for name, score in judged.items() if score is not None}
         if len(found) < len(groups) or any(len(found[name]) != len(x) for name, x in groups.items()):
@@ -109,6 +111,15 @@ class Outsiders:
             both = torch.cat([found["real"], found[name]])
             scalars[f"auroc_{name}"] = auroc(both, torch.arange(len(both)) >= len(found["real"]))
         return Findings(scalars, {"energies": energies(found)})
+
+
+def framed(images: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Images (n, C, H, W) at 5/8 of a height and width, as MNIST's digits fill theirs, in the middle of black."""
+    height, width = (round(length * 5 / 8) for length in size)
+    top, left = (size[0] - height) // 2, (size[1] - width) // 2
+    made = images.new_full((*images.shape[:2], *size), -1.0)
+    made[:, :, top : top + height, left : left + width] = resized(images, (height, width))
+    return made
 
 
 def resized(images: Tensor, size: tuple[int, ...]) -> Tensor:
