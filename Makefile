@@ -80,6 +80,9 @@ table-vae: setup ## docs/vae.md: bounds of a VAE on Fashion-MNIST, three runs of
 	$(BIN)/python -m gan_runner -m experiment=vae seed=1,2,3 train.threads=1 sweep=vae
 	$(BIN)/python scripts/table_vae.py outputs/sweeps/vae/*/
 
+table-rbm: setup ## docs/rbm.md: a Boltzmann machine beside scikit-learn's, three runs (about three minutes on one core)
+	$(BIN)/python scripts/table_rbm.py
+
 lint: setup ## ruff and pyright
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -30,6 +30,7 @@ from gan_runner.console import Console
 from gan_runner.folder import create
 from gan_runner.logbook import Logbook
 from gan_runner.loop import Run, fit
+from gan_runner.models.rbm import RBM
 from gan_runner.models.roles import Discriminator, Generator
 from gan_runner.record import Recorder
 from gan_runner.signals import Stop
@@ -288,6 +289,33 @@ def endless_rows(data: Tensor, batch: int):
         yield from DataLoader(TensorDataset(data), batch, shuffle=True, drop_last=True)
 
 
+def sklearn_rbm(run: Run) -> Callable[[int], None]:
+    """scikit-learn's machine of as many units on the same rows in float32, batch by batch."""
+    from sklearn.neural_network import BernoulliRBM
+
+    theirs = BernoulliRBM(cast(RBM, run.state.nets["rbm"]).c.numel(), batch_size=run.batch, random_state=0)
+    rows = run.source.data.flatten(1).float().div(255).numpy()
+
+    def loop(steps: int) -> None:
+        for k in range(steps):
+            first = k * run.batch % (len(rows) - run.batch)
+            theirs.partial_fit(rows[first : first + run.batch])
+
+    return loop
+
+
+def products(run: Run) -> Callable[[int], None]:
+    """As much arithmetic as the five products of CD-1, in products of 1024 x 1024: all that this machine can do."""
+    a, b, c = torch.rand(3, 1024, 1024)
+    share = 5 * run.batch * cast(RBM, run.state.nets["rbm"]).W.numel() / 1024**3
+
+    def loop(steps: int) -> None:
+        for _ in range(round(steps * share)):
+            torch.mm(a, b, out=c)
+
+    return loop
+
+
 # -- comparisons -----------------------------------------------------------------------------------
 
 
@@ -313,6 +341,10 @@ MLP = (
 )
 VAE = ("experiment=vae", "train.threads=1")
 ROBUST = ("experiment=huber", "probes=none", "train.threads=1")
+CD1 = (
+    *("dataset=fashion", "dataset.size=28", "loss=cd", "model.rbm.hidden=500", "train.batch_size=128"),
+    *("probes=none", "train.threads=1"),
+)
 SIDES: dict[str, Callable[[], Callable[[int], None]]] = {
     "tutorial": lambda: tutorial_dcgan(build(compose(*IMAGE))),
     "ours": lambda: Segments(build(compose(*IMAGE))),
@@ -324,6 +356,9 @@ SIDES: dict[str, Callable[[], Callable[[int], None]]] = {
     "dataloader-huber": lambda: dataloader_huber(build(compose(*ROBUST))),
     "eager-huber": lambda: Segments(build(compose(*ROBUST))),
     "ours-huber": lambda: Segments(build(compose(*ROBUST, "train.program=compiled"))),
+    "sklearn-rbm": lambda: sklearn_rbm(build(compose(*CD1))),
+    "products": lambda: products(build(compose(*CD1))),
+    "ours-rbm": lambda: Segments(build(compose(*CD1))),
 }
 
 
@@ -456,6 +491,12 @@ COMPARISONS: dict[str, tuple[Callable[[], float], str, str]] = {
     "compiled-huber-gp": (lambda: compiled(HUBER, "wgan_gp", 60), "the same with WGAN-GP", ">= 1.4"),
     "compiled-toy": (lambda: compiled(TOY, "ns", 500), "2-D toy, compiled over eager", ">= 3"),
     "compiled-toy-gp": (lambda: compiled(TOY, "wgan_gp", 100), "the same with WGAN-GP", ">= 3"),
+    "rbm-ceiling": (
+        against_tutorial("products", "ours-rbm", 60),
+        "share of CD-1 on 784 x 500 units that is products, at this machine's best",
+        ">= 0.6",
+    ),
+    "rbm-sklearn": (against_tutorial("sklearn-rbm", "ours-rbm", 60), "the same over scikit-learn's machine", ">= 3"),
     "image-full": (overhead_image, "DCGAN-32: bare step over full run", ">= 0.97"),
 }
 

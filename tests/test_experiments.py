@@ -214,6 +214,19 @@ SETTINGS: dict[str, dict[str, Any]] = {
         **{"loss.penalties.r1.weight": 0.05 / 2, "loss.penalties.r2.weight": 0.05 / 2, "schedule.images": 20_000_000},
         **{"loss.payoff._target_": "payoffs.Relativistic"},
     },
+    "rbm_lecture": {
+        **{"loss._target_": "contrastive.CD", "loss.steps": 5, "model.rbm.hidden": 500, "model.rbm.spread": 0.01},
+        **{"optimizer._target_": "SGD", "optimizer.lr": 0.1, "train.batch_size": 64, "dataset.size": 28},
+    },
+    "rbm_tutorial": {
+        **{"loss._target_": "contrastive.PCD", "loss.steps": 1, "loss.chains": 20, "model.rbm.spread": None},
+        **{"model.rbm.hidden": 500, "optimizer.lr": 0.1, "train.batch_size": 20},
+        **{"schedule._target_": "schedules.Constant"},
+    },
+    "rbm_digits": {
+        **{"loss._target_": "contrastive.PCD", "dataset.size": 8, "model.rbm.hidden": 20},
+        **{"schedule._target_": "schedules.Linear"},
+    },
 }
 """Experiment -> settings of the paper or of its code; of classes, the end of the name."""
 
@@ -262,6 +275,8 @@ def test_pytorchs_vae_is_as_large_as_the_example() -> None:
         ("huber_scatter", 50_000, 150),
         ("dcgan", 162_770, 5),
         ("ebm_foster", 60_000, 60),
+        ("rbm_lecture", 60_000, 10),
+        ("rbm_tutorial", 60_000, 15),
         ("dcgan_tf", 60_000, 30),
         ("improved_gan", 50_000, 1200),
         ("veegan_stacked", 128_000, 50),
