@@ -43,7 +43,11 @@ def test_recipes(recipe: str, cli, tmp_path: Path, cache: Path) -> None:
         assert board.count("completed") == 9
 
 
-BEYOND = README.split("## Beyond images")[1].split("```")[1].strip().splitlines()
+BEYOND = [
+    line
+    for title in ("## Beyond images", "## Beside GANs")
+    for line in README.split(title)[1].split("```")[1].strip().splitlines()
+]
 
 
 @pytest.mark.parametrize("line", [line for line in BEYOND if "gan_runner " in line])
