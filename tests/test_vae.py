@@ -276,6 +276,13 @@ def test_the_convolutional_pair_sees_and_makes_images() -> None:
         ConvEncoder(Spec((1, 6, 8), "image"))
 
 
+def test_the_decoder_is_the_mirror_of_the_encoder() -> None:
+    encoder, decoder = (net(IMAGE, latent=2, hidden=[7, 3]) for net in (Encoder, Decoder))
+    down = [m.weight.shape for m in encoder.modules() if isinstance(m, nn.Linear)]
+    up = [m.weight.shape for m in decoder.modules() if isinstance(m, nn.Linear)]
+    assert down == [(7, 6), (3, 7), (2, 3), (2, 3)] and up == [(3, 2), (7, 3), (6, 7)]
+
+
 # -- what probes ask -------------------------------------------------------------------------------
 
 SMALL = ("dataset=digits", "probes=none", "train.batch_size=16", "train.steps=5", "model.encoder.hidden=[30]")
@@ -301,6 +308,18 @@ def test_judging_is_without_dropout_and_disturbs_nothing() -> None:
     ):
         assert found is not None and expected is not None and torch.equal(found, expected)
     assert asked.state.nets["encoder"].training
+
+
+def test_networks_see_pixels_as_drawn_wherever_they_are_asked() -> None:
+    run = build(compose("loss=elbo", *SMALL))
+    seen: list[Tensor] = []
+    for net in (run.state.nets["encoder"], run.state.average["encoder"]):
+        net.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    draw, x = Draw(run.objective, run.state, run.source.device), rows.some(run.source, 50)
+    play(run, until=1)
+    draw.judge(x), draw.likelihood(x, 2), draw.reconstruct(x)
+    assert [len(inputs) for inputs in seen] == [16, 50, 50, 50]
+    assert all(inputs.abs().eq(1).all() for inputs in seen) and not x.abs().eq(1).all()
 
 
 def test_likelihoods_are_those_of_the_moving_average_of_both_networks() -> None:
