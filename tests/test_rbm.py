@@ -126,6 +126,13 @@ def test_gibbs_steps_are_in_detailed_balance_on_all_sixteen_states() -> None:
         assert ((share - T[start]).abs() < 4.5 * (T[start] * (1 - T[start]) / n).sqrt()).all()
 
 
+def test_gaussian_units_have_their_field_as_mean_and_noise_of_one() -> None:
+    field = torch.tensor([-3.0, 5.0], dtype=torch.float64).expand(20_000, -1)
+    v = gaussian(2).draw(field)
+    assert (v.mean(0) - field[0]).abs().max() < 4.5 / math.sqrt(20_000)
+    assert (v.var(0) - 1).abs().max() < 4.5 * math.sqrt(2 / 20_000)
+
+
 @pytest.mark.parametrize("objective", [CD(walk=60), PCD(walk=60, chains=50)])
 def test_samples_have_the_machines_own_moments(objective: CD) -> None:
     n = 4000
@@ -210,6 +217,25 @@ def test_chains_go_on_from_where_they_were() -> None:
     for _ in range(60):
         objective.step(s, x, None)
     assert (s.memory["chains"].mean(0) - law(m) @ all_states(6)).abs().max() < 4.5 * 0.5 / math.sqrt(4000)
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+@pytest.mark.parametrize("objective", [CD, PCD])
+def test_an_update_takes_as_many_gibbs_steps_as_it_says(objective: type[CD], steps: int) -> None:
+    m, drawn = binary(), []
+    hide = m.hide
+    m.hide = lambda inputs: drawn.append(len(inputs)) or hide(inputs)  # type: ignore[method-assign]
+    chosen = objective(steps=steps)
+    chosen.step(playing(m, chosen), torch.ones(64, 1, 1, 8, dtype=torch.float64), None)
+    assert drawn == [64] * steps
+
+
+def test_samples_start_from_persistent_chains() -> None:
+    objective = PCD(chains=3)
+    s = playing(binary(), objective)
+    s.memory["chains"].copy_(all_states(8)[[3, 80, 200]])
+    starts = objective.start(s, 200) @ (2.0 ** torch.arange(7, -1, -1, dtype=torch.float64))
+    assert set(starts.tolist()) == {3.0, 80.0, 200.0}
 
 
 @pytest.mark.parametrize("left_out", [False, True])

@@ -115,7 +115,7 @@ class RBM(nn.Module):
 
     def free(self, v: Tensor, inputs: Tensor) -> Tensor:
         """F(v) (n,) where the logits (n, hidden) of h are known already."""
-        return -self.a(v) - v @ self.b - F.softplus(inputs).sum(1)
+        return -self.a(v) - (v * self.b).sum(1) - F.softplus(inputs).sum(1)
 
     def gibbs(self, v: Tensor, steps: int) -> Tensor:
         """Visible states after `steps` times h ~ p(h | v), v ~ p(v | h)."""
