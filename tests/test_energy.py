@@ -173,10 +173,10 @@ def test_until_there_is_something_to_go_on_from_chains_begin_anew() -> None:
 
 
 def test_as_many_chains_begin_anew_as_asked() -> None:
-    """Within four standard deviations of the binomial, and the others evenly from all rows."""
+    """Within four standard deviations of the binomial, and the others evenly from the ten rows that there are."""
     n, share, memory = 40_000, 0.05, dict[str, Tensor]()
-    queue = Replay(capacity=10, restart=share)
-    queue.setup(memory, torch.zeros(10, 1), None)
+    queue = Replay(capacity=n, restart=share)
+    queue.setup(memory, torch.zeros(n, 1), None)
     queue.keep(memory, torch.zeros(10, dtype=torch.int64), torch.ones(10, 1), None)
     index, start = queue.starts(memory, torch.zeros(n, 1), None)
     assert float((start == 0).sum()) == pytest.approx(n * share, abs=4 * math.sqrt(n * share * (1 - share)))
@@ -212,8 +212,9 @@ def test_images_are_kept_as_bytes_and_tables_as_they_are() -> None:
         assert run.state.memory[ROWS].shape == (100, *run.source.spec.shape)
 
 
-def test_a_batch_larger_than_the_buffer_is_refused() -> None:
-    run = make("ebm", "loss.replay.capacity=15")
+@pytest.mark.parametrize("loss", ["ebm", "ebm_langevin"])
+def test_a_batch_larger_than_the_buffer_is_refused(loss: str) -> None:
+    run = make(loss, "loss.replay.capacity=15")
     with pytest.raises(UsageError, match=r"set loss\.replay\.capacity to 16"):
         play(run, until=1)
 

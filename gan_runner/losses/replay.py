@@ -46,8 +46,18 @@ class Replay:
         memory[KEPT] = torch.tensor(self.capacity if self.filled else 0, device=fresh.device)
 
     def starts(self, memory: Memory, fresh: Tensor, bound: float | None) -> tuple[Tensor, Tensor]:
-        """Where chains go on: which rows (n,), and the rows (n, *shape), of which some are `fresh` (n, *shape)."""
+        """Where chains go on: which rows (n,), and the rows (n, *shape), of which some are `fresh` (n, *shape).
+
+        Raises:
+            UsageError: there are more than the capacity.
+        """
         n, there = len(fresh), memory[KEPT].clamp(max=self.capacity)
+        if n > self.capacity:
+            raise UsageError(
+                f"loss.replay.capacity={self.capacity} has no room for a batch of {n}",
+                f"set loss.replay.capacity to {n} or more",
+                id="F59",
+            )
         index = self.choose(n, there)
         again = (torch.rand(n, device=fresh.device) < self.restart) | (there == 0)
         rows = decode(memory[ROWS][index], bound, fresh.dtype)
@@ -58,20 +68,9 @@ class Replay:
         return (torch.rand(n, device=there.device) * there).long()
 
     def keep(self, memory: Memory, index: Tensor, ends: Tensor, bound: float | None) -> None:
-        """Write the ends (n, *shape) of chains that went on from rows `index` (n,).
-
-        Raises:
-            UsageError: there are more than the capacity.
-        """
-        n = len(ends)
-        if n > self.capacity:
-            raise UsageError(
-                f"loss.replay.capacity={self.capacity} has no room for a batch of {n}",
-                f"set loss.replay.capacity to {n} or more",
-                id="F59",
-            )
+        """Write the ends (n, *shape) of chains that went on from rows `index` (n,)."""
         memory[ROWS].index_copy_(0, self.places(memory[KEPT], index), encode(ends, bound))
-        memory[KEPT].add_(n)
+        memory[KEPT].add_(len(ends))
 
     def places(self, kept: Tensor, index: Tensor) -> Tensor:
         """Which rows (n,) to replace: the oldest."""
