@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gan_runner.datasets.spec import Source
 from gan_runner.metrics.probe import Draw, Findings
-from gan_runner.pictures.figure import FAKE, HIGHS, INK, LOWS, REAL, label, legend, panels, render, shades
+from gan_runner.pictures.figure import FAKE, HIGHS, INK, LOWS, REAL, label, panels, render, shades
 from gan_runner.pictures.grid import IMAGES, grid
 from gan_runner.pictures.marginals import BINS, density
 
@@ -62,7 +62,7 @@ def energies(found: Mapping[str, Tensor]) -> Tensor:
         ax.stairs(density(values.float(), edges), edges.numpy(), color=colour, label=name, **look)  # type: ignore[arg-type]
     ax.yaxis.set_visible(False)
     label(ax, "", "energy, low where rows are likely")
-    legend(ax)
+    ax.legend(loc="upper right", fontsize=8, labelcolor=INK, frameon=False)
     return render(figure)
 
 
