@@ -241,4 +241,4 @@ def suited(spec: roles.Spec, hidden: int = 500, spread: float | None = 0.01, sd:
 
 def coins(share: Tensor) -> Tensor:
     """0 or 1 for each probability, 1 with this probability."""
-    return (torch.rand_like(share) < share).to(share.dtype)
+    return torch.rand_like(share).lt_(share)  # in place, since a mask of truths would have to be converted
