@@ -71,13 +71,13 @@ class CD(Objective):
 
     def update(self, s: State, v0: Tensor, a0: Tensor, vk: Tensor) -> Logs:
         """One step along the gradient, from data v0 (n, visible) with logits a0 of h, and chains vk (m, visible)."""
-        m, n = machine(s.nets), len(v0)
+        m = machine(s.nets)
         ak = m.inputs(vk)
-        p0, pk = a0.sigmoid(), ak.sigmoid()
-        W = torch.addmm(vk.T @ pk, v0.T, p0, beta=1 / len(vk), alpha=-1 / n).to(m.W.dtype)
+        p = torch.cat([a0.sigmoid() / -len(v0), ak.sigmoid() / len(vk)])
+        W = (torch.cat([v0, vk]).T @ p).to(m.W.dtype)  # one product for both phases
         W = W + self.decay * m.W if self.decay else W
         gap = m.free(v0, a0).mean() - m.free(vk, ak).mean()
-        s.players["rbm"].apply([W, vk.mean(0) - v0.mean(0), pk.mean(0) - p0.mean(0)])
+        s.players["rbm"].apply([W, vk.mean(0) - v0.mean(0), p.sum(0)])
         return {"rbm/loss": gap}
 
     def judge(self, nets: Nets, x: Tensor) -> Tensor:
