@@ -171,7 +171,7 @@ def experiment(place: Path) -> str:
 
 
 def mean_and_sd(values: Sequence[float]) -> str:
-    return f"{fmean(values):.3g} ± {stdev(values):.1g}" if len(values) > 1 else f"{values[0]:.3g}"
+    return f"{fmean(values):.3g} ± {stdev(values):.2g}" if len(values) > 1 else f"{values[0]:.3g}"
 
 
 def of_rows(found: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:

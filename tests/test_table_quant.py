@@ -28,10 +28,10 @@ def test_page() -> None:
         if "|" in line
     ]
     rows = {cells[0]: cells[1:] for cells in reversed(table)}
-    assert rows["C-SVNN"][0] == "0.3 ± 0.1" and rows["C-SVNN"][-1] == "100"
-    assert rows["C-SVNN, wild paths dropped"][0] == "0.15 ± 0.07"
+    assert rows["C-SVNN"][0] == "0.3 ± 0.14" and rows["C-SVNN"][-1] == "100"
+    assert rows["C-SVNN, wild paths dropped"][0] == "0.15 ± 0.071"
     assert rows["C-SVNN, wild paths dropped"][-1] == "50"
-    assert "| C-SVNN | 0.6 ± 0.3 | 0.6 ± 0.3 |" in page and "TCN | 0" not in page, "ratios, and no line without runs"
+    assert "| C-SVNN | 0.6 ± 0.28 | 0.6 ± 0.28 |" in page and "TCN | 0" not in page, "ratios, and no line without runs"
     assert rows["bootstrap of the real path"][:2] == ["0.1", "0.1"]
     assert "2,433 daily" in page and "seeds 1, 2: 3,000 steps" in page and "25 real values" in page
     assert all(
