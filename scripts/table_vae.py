@@ -56,8 +56,8 @@ deviation over seeds; `make table-vae` trains the runs and writes this page.
 
 ![Bound, reconstruction and KL](vae.png)
 
-Steps are 1.9 times as fast as in a tutorial's loop with a DataLoader and `.item()`, although that draws no pixels:
-`python scripts/bench.py vae`, the median of seven alternations on one thread of a busy machine.
+Steps are 1.7 times as fast as in a tutorial's loop with a DataLoader and `.item()`, although that draws no pixels:
+`python scripts/bench.py vae`, the median of seven alternations on one thread.
 
 ## MNIST
 
