@@ -29,11 +29,11 @@ Hydra's own flags: --cfg job [--resolve], --config-dir DIR (your own options), -
 
 def main() -> None:
     """Run the command line; the exit code says how it ended (see README, Exit codes)."""
-    args = sys.argv[1:]
-    if "--help" in args or "-h" in args:
-        from gan_runner.usage import groups
+    from gan_runner import usage
 
-        return say(USAGE + groups(args))
+    args = usage.plain(sys.argv[1:])
+    if "--help" in args or "-h" in args:
+        return say(USAGE + usage.groups(args))
     if "--version" in args:
         return say(f"gan_runner {__version__}")
     sys.exit(run_safely(lambda: compose_and_run(args), debug="debug=true" in args))

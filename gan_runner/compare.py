@@ -1,6 +1,7 @@
-"""`python -m gan_runner.compare DIR... [--csv FILE]`: runs side by side.
+"""`python -m gan_runner.compare DIR... [--csv FILE] [--figure FILE]`: runs side by side.
 
-The table has the settings in which they differ and their final metrics.
+The table has what runs cost, their final metrics, and the settings in which they differ; the figure their samples and
+metrics.
 """
 
 from __future__ import annotations
@@ -12,11 +13,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from gan_runner import config
 from gan_runner.console import say
 from gan_runner.errors import MissingInput
 
 WIDEST = 14
 """Columns shown at most; the CSV has all."""
+PICTURES = ("samples", "scatter", "paths", "marginals")
+"""What shows a run's samples, the first that there is."""
+MOST = 4
+"""Metrics in the figure."""
 
 
 def main() -> None:
@@ -25,12 +31,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m gan_runner.compare", description=__doc__)
     parser.add_argument("folders", nargs="+", type=Path, help="run folders, or folders that hold some")
     parser.add_argument("--csv", type=Path, default=Path("compare.csv"), help="where the table goes (%(default)s)")
+    parser.add_argument("--figure", type=Path, help="where the figure goes, a PNG; none by default")
     args = parser.parse_args()
-    sys.exit(run_safely(lambda: compare(args.folders, args.csv)))
+    sys.exit(run_safely(lambda: compare(args.folders, args.csv, args.figure)))
 
 
-def compare(folders: Sequence[Path], csv: Path) -> int:
-    """Print the table and write it as CSV."""
+def compare(folders: Sequence[Path], csv: Path, figure: Path | None = None) -> int:
+    """Print the table and write it as CSV; draw the figure if asked to."""
     found = runs(folders)
     if not found:
         names = ", ".join(map(str, folders))
@@ -40,6 +47,9 @@ def compare(folders: Sequence[Path], csv: Path) -> int:
     say(rows[shown[:WIDEST]].to_string(index=False, float_format="%.4g", na_rep="", max_colwidth=80))
     rows.to_csv(csv, index=False)
     say(f"\ntable:  {csv}, with all of its {len(rows.columns)} columns")
+    if figure:
+        draw(found, figure)
+        say(f"figure: {figure}")
     return 0
 
 
@@ -48,27 +58,92 @@ def runs(folders: Sequence[Path]) -> list[Path]:
     return sorted({p.parent for folder in folders for p in folder.rglob("status.json")})
 
 
+# -- the table -------------------------------------------------------------------------------------
+
+
 def table(found: Sequence[Path]) -> Any:
-    """One row a run: name, state, step, the settings in which runs differ, the final metrics."""
+    """One row a run: what was asked for that others were not, how far it came, its cost, its metrics, its settings."""
     import pandas as pd
 
-    from gan_runner.config import flatten, read
-
-    settings = pd.DataFrame([flatten(read(p)) for p in found])
+    settings = pd.DataFrame([config.flatten(config.read(p)) for p in found])
     same = settings.columns[settings.astype(str).nunique(dropna=False) == 1]
     settings = settings.drop(
         columns=[*same, *[c for c in settings if c.startswith(("run.", "sweep", "resume"))]], errors="ignore"
     )
     status = pd.DataFrame([_read(p / "status.json") for p in found]).reindex(columns=["state", "step"])
-    metrics = pd.DataFrame([_read(p / "result.json").get("metrics", {}) for p in found])
-    tracked = pd.DataFrame([tracks(p) for p in found])
-    return pd.concat([pd.DataFrame({"run": [str(p) for p in found]}), status, tracked, settings, metrics], axis=1)
+    results = [_read(p / "result.json") for p in found]
+    metrics = pd.DataFrame([r.get("metrics", {}) for r in results])
+    parts = [
+        pd.DataFrame({"run": [str(p) for p in found]}),
+        pd.DataFrame(asked(found)),
+        status,
+        pd.DataFrame([cost(r) for r in results]),
+        pd.DataFrame([tracks(r) for r in results]),
+        metrics,
+        settings,
+    ]
+    whole = pd.concat(parts, axis=1)
+    return whole.loc[:, ~whole.columns.duplicated()]
 
 
-def tracks(place: Path) -> dict[str, Any]:
+def asked(found: Sequence[Path]) -> list[dict[str, str]]:
+    """The words of each run's command line that not all runs share, as {key: value}."""
+    said = [dict(str(o).split("=", 1) for o in _words(p) if "=" in str(o)) for p in found]
+    keys = dict.fromkeys(k for words in said for k in words if not k.startswith(("run.", "sweep", "resume", "hydra")))
+    differing = [k for k in keys if len({words.get(k) for words in said}) > 1]
+    return [{k: words.get(k, "") for k in differing} for words in said]
+
+
+def cost(result: dict[str, Any]) -> dict[str, float | None]:
+    """Minutes of training itself, and milliseconds for each sample that a metric asked for."""
+    training, sample = result.get("training_seconds"), result.get("seconds_per_sample")
+    return {
+        "minutes": None if training is None else training / 60,
+        "ms_per_sample": None if sample is None else 1000 * sample,
+    }
+
+
+def tracks(result: dict[str, Any]) -> dict[str, Any]:
     """The metric that decides which checkpoint of a run is best, and its last value."""
-    result = _read(place / "result.json")
     return {"track": result.get("track"), "value": result.get("metrics", {}).get(result.get("track"))}
+
+
+# -- the figure ------------------------------------------------------------------------------------
+
+
+def draw(found: Sequence[Path], out: Path) -> None:
+    """Samples of each run below its name, and a panel for each of a few metrics and for what a sample costs.
+
+    Metrics that all runs share and that have a floor come first, the tracked one before all.
+    """
+    from gan_runner.pictures import comparison, png
+
+    results = [_read(p / "result.json") for p in found]
+    names = [" ".join(words.values()) or p.name for words, p in zip(asked(found), found, strict=True)]
+    shared = [m for m in results[0].get("metrics", {}) if all(m in r.get("metrics", {}) for r in results)]
+    chosen = [m for m in shared if f"{m}_floor" in shared] or [m for m in shared if not m.endswith("_digest")]
+    chosen.sort(key=lambda m: m != results[0].get("track"))
+    bars = {m: [r["metrics"][m] for r in results] for m in chosen[:MOST]}
+    floors = {m: results[0]["metrics"].get(f"{m}_floor") for m in bars}
+    costs = [cost(r)["ms_per_sample"] for r in results]
+    if all(costs):
+        bars["milliseconds a sample"] = [float(c or 0) for c in costs]
+    pictures = [_picture(p) for p in found]
+    png.write(out, comparison.comparison(names, pictures, bars, floors, logarithmic=("milliseconds a sample",)))
+
+
+def _picture(place: Path) -> Any:
+    from gan_runner.pictures import png
+
+    files = [place / "pictures" / f"{name}.png" for name in PICTURES]
+    return next((png.read(file) for file in files if file.exists()), None)
+
+
+def _words(place: Path) -> list[Any]:
+    try:
+        return config.read_yaml(place / "overrides.yaml") or []
+    except MissingInput:
+        return []
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -29,6 +29,7 @@ class Train:
     steps: int | None = None  # iterations, of one generator update each
     epochs: float | None = None  # passes over the data
     images: int | None = None  # rows of real data
+    minutes: float | None = None  # of training itself, after which a run ends that is not at its last step yet
     default_steps: int = MISSING
     batch_size: int = MISSING
     ema_halflife: float = MISSING  # images, one batch a step, in which the moving average forgets half
@@ -109,6 +110,7 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "train.steps": POSITIVE,
     "train.epochs": POSITIVE,
     "train.images": POSITIVE,
+    "train.minutes": POSITIVE,
     "train.default_steps": POSITIVE,
     "train.batch_size": POSITIVE,
     "train.ema_halflife": NOT_NEGATIVE,
@@ -151,7 +153,7 @@ def check(cfg: DictConfig) -> None:
 
 
 FREE = re.compile(
-    r"(train\.(steps|epochs|images|default_steps|log_every|checkpoint_\w+|rollbacks|threads|program|precision|channels_last|matmul)"
+    r"(train\.(steps|epochs|images|minutes|default_steps|log_every|checkpoint_\w+|rollbacks|threads|program|precision|channels_last|matmul)"
     r"|schedule\..*|optimizer\.(\w+\.)?lr|probes\..*|dataset\.(root|path|download)"
     r"|loss\..*weight|discriminator_norm)"
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import torch
@@ -23,17 +24,26 @@ class Draw:
 
     Noise comes in chunks that depend on `seed` and the chunk's number alone, so the first k of n samples come from the
     noise of a call for k. Training re-seeds before every step, so drawing changes nothing there.
+
+    Attributes:
+        cost: seconds a sample of the last call for a chunk or more; None before one.
     """
 
     def __init__(self, objective: Objective, state: State, device: torch.device, seed: int = 0):
         self.objective, self.state, self.device, self.seed = objective, state, device, seed
+        self.cost: float | None = None
 
     @torch.no_grad()
     def __call__(self, n: int, *, live: bool = False) -> Tensor:
         """(n, *shape) samples, from the moving average unless `live`."""
-        s = self.state if live else self.state.averaged()
+        s, began = self.state if live else self.state.averaged(), time.perf_counter()
         with evaluating(s.nets.values()):
-            return torch.cat([self.objective.generate(s, z) for z in self.chunks(s, n)])
+            made = torch.cat([self.objective.generate(s, z) for z in self.chunks(s, n)])
+        if n >= CHUNK:
+            if made.is_cuda:
+                torch.cuda.synchronize(made.device)
+            self.cost = (time.perf_counter() - began) / n
+        return made
 
     @torch.no_grad()
     def latents(self, n: int) -> Tensor:

@@ -36,6 +36,7 @@ class Recorder:
     Args:
         facts: what the manifest of each checkpoint says about the run.
         stop: may ask to save now.
+        minutes: of training itself, after which the run ends; None for no limit.
         strict: raise what a probe raises instead of warning.
     """
 
@@ -51,6 +52,7 @@ class Recorder:
         keep: int,
         facts: Mapping[str, Any],
         stop: Stop,
+        minutes: float | None = None,
         strict: bool = False,
     ):
         self.run, self.folder, self.logbook, self.console = run, folder, logbook, console
@@ -66,6 +68,8 @@ class Recorder:
         self.best = worst if known is None else known
         self.busy, self.mark, self.rate = 0.0, time.monotonic(), 0.0
         self.seen = run.state.clock.seen
+        self.limit = math.inf if minutes is None else 60 * minutes
+        self.facts.setdefault("training_seconds", 0.0)  # of training itself, up to the last report
 
     @property
     def checkpoints(self) -> Path:
@@ -84,6 +88,8 @@ class Recorder:
         step = self.run.state.clock.step
         if step % self.log_every == 0:
             self.report()
+        if self.limit < math.inf:
+            self.keep_time()
         self.console.progress(step, self.rate, self.losses)
         due = [name for name, probe in self.run.probes.items() if probe.every > 0 and step % probe.every == 0]
         improved = self.look(due) if due else False
@@ -128,11 +134,27 @@ class Recorder:
                     self.logbook.histogram(clock.step, f"score/{name}", pooled[f"score/{name}"])
 
     def speed(self) -> dict[str, float]:
-        """Images per second of training itself since the last report, and memory in MiB."""
-        now, seen = time.monotonic(), self.run.state.clock.seen
-        self.rate = (seen - self.seen) / max(now - self.mark - self.busy, 1e-9)
-        self.mark, self.busy, self.seen = now, 0.0, seen
-        return {"speed/images_per_second": self.rate, "speed/memory_mib": peak_mib(self.run.source.device)}
+        """Images per second of training itself since the last report, its minutes so far, and memory in MiB."""
+        seen, took = self.run.state.clock.seen, self.since_report()
+        self.rate = (seen - self.seen) / max(took, 1e-9)
+        self.facts["training_seconds"] += took
+        self.mark, self.busy, self.seen = time.monotonic(), 0.0, seen
+        return {
+            "speed/images_per_second": self.rate,
+            "speed/minutes": self.facts["training_seconds"] / 60,
+            "speed/memory_mib": peak_mib(self.run.source.device),
+        }
+
+    def since_report(self) -> float:
+        """Seconds of training itself since the last report: without looks, without saving."""
+        return time.monotonic() - self.mark - self.busy
+
+    def keep_time(self) -> None:
+        """End a run whose time is spent, and guess its last step until then."""
+        spent, step = self.facts["training_seconds"] + self.since_report(), self.run.state.clock.step
+        self.console.total = min(self.run.steps, max(round(step * self.limit / max(spent, 1e-9)), step))
+        if spent >= self.limit and step < self.run.steps:
+            self.end(f"its {self.limit / 60:g} minutes are spent")
 
     def check_numbers(self, pooled: Mapping[str, Tensor]) -> None:
         """Refuse losses that are not finite, in whichever step of the interval it happened."""

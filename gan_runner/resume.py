@@ -44,8 +44,8 @@ def finished(place: Path, cfg: Mapping[str, Any]) -> float | None:
 
 
 def budget(cfg: Mapping[str, Any]) -> list[Any]:
-    """How long to train: the four settings, and the rule that may end it earlier."""
-    return [*(cfg["train"].get(k) for k in ("steps", "epochs", "images", "default_steps")), cfg.get("stop")]
+    """How long to train: the settings that say so, and the rule that may end it earlier."""
+    return [*(cfg["train"].get(k) for k in ("steps", "epochs", "images", "default_steps", "minutes")), cfg.get("stop")]
 
 
 def check_same(place: Path, cfg: Mapping[str, Any]) -> list[str]:
@@ -85,6 +85,7 @@ def pick_up(run: Run, place: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
     """Put the newest good checkpoint in place; returns `facts` with what was saved beside it."""
     known = load_newest(run, place)
     facts = {"rollbacks": known.get("rollbacks", 0), **facts}
+    facts["training_seconds"] = known.get("training_seconds", 0.0)
     if known.get("stopped") and known["budget"] == facts["budget"]:  # killed before it could say that it is over
         run.steps, facts["stopped"] = run.state.clock.step, known["stopped"]
     return facts

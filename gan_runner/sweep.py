@@ -66,6 +66,7 @@ def command(settings: Any, place: Path, overrides: list[str]) -> list[str]:
     found = [s.path for s in settings.runtime.config_sources if s.provider == "command-line"]
     mine = [part for path in found for part in ("--config-dir", path)]
     words = [sys.executable, "-m", "gan_runner", *mine, *overrides, f"run.dir={quoted(place)}", "resume=auto"]
+    words.append("hydra.mode=RUN")  # an experiment may be a sweep by itself
     jobs = side_by_side(settings.launcher)
     if jobs > 1 and not any(o.startswith("train.threads=") for o in overrides):
         words.append(f"train.threads={max((os.cpu_count() or 1) // jobs, 1)}")

@@ -95,7 +95,7 @@ def open_recorder(run: Run, place: Path, cfg: Mapping[str, Any], stop: Stop, fac
     train, clock = cfg["train"], run.state.clock
     unit = "img/s" if run.source.spec.kind == "image" else "rows/s"
     console = Console(run.steps, clock.step, log=place / "run.log", title=cfg["run"]["name"], unit=unit)
-    console.line(first_words(run, place))
+    console.line(first_words(run, place, train["minutes"]))
     logbook = Logbook(place, start=clock.step, console=console)
     logbook.hparams(config.flatten(dict(cfg)), {})
     folder.Status(place).write("running", step=clock.step, **facts)
@@ -109,18 +109,20 @@ def open_recorder(run: Run, place: Path, cfg: Mapping[str, Any], stop: Stop, fac
         keep=train["checkpoint_keep"],
         facts=facts,
         stop=stop,
+        minutes=train["minutes"],
         strict=cfg["strict"],
     )
 
 
-def first_words(run: Run, place: Path) -> str:
+def first_words(run: Run, place: Path, minutes: float | None) -> str:
     """What is about to happen, where."""
     source, players = run.source, run.state.players
     sizes = ", ".join(f"{name} {sum(p.numel() for p in player.params):,}" for name, player in players.items())
     where = str(source.device) if source.device.type == "cuda" else f"cpu, threads {torch.get_num_threads()}"
     begin = f"going on at step {run.state.clock.step:,} of" if run.state.clock.step else "training for"
+    limit = "" if minutes is None else f", or {minutes:g} minutes,"
     data = f"{source.name}: {len(source):,} rows of {'x'.join(map(str, source.spec.shape))}"
-    return f"{data}; parameters: {sizes}; {where}\n{begin} {run.steps:,} steps in {place}"
+    return f"{data}; parameters: {sizes}; {where}\n{begin} {run.steps:,} steps{limit} in {place}"
 
 
 def last_words(place: Path, metrics: Mapping[str, float]) -> list[str]:
@@ -205,6 +207,7 @@ def completed(recorder: Recorder, cfg: Mapping[str, Any]) -> tuple[int, float | 
     recorder.logbook.hparams(config.flatten(dict(cfg)), final)
     goal = "min" if run.falling else "max"
     result = {"step": run.state.clock.step, "track": run.track, "goal": goal, "metrics": dict(metrics)}
+    result |= {"training_seconds": recorder.facts["training_seconds"], "seconds_per_sample": recorder.draw.cost}
     folder.write_json(place / "result.json", result)  # for leaderboards and tables of runs
     folder.Status(place).write("completed", step=run.state.clock.step, exit_code=0, resumable=False, **recorder.facts)
     recorder.console.finish(last_words(place, metrics))

@@ -75,7 +75,7 @@ def recall(args: list[str]) -> list[str]:
     again = [o for o in saved if isinstance(o, str) and key(o) not in said and not key(o).startswith(unsafe)]
     flags = [i for i, a in enumerate(args) if not a.startswith("-") and "=" in a]
     first = flags[0] if flags else len(args)
-    return [*args[:first], *again, *args[first:]]
+    return [*args[:first], *again, "hydra.mode=RUN", *args[first:]]  # it was one run, also of an experiment that sweeps
 
 
 def key(override: str) -> str:
@@ -96,6 +96,11 @@ def check_options(args: Sequence[str]) -> None:
         group, _, value = arg.partition("=")
         if group.lstrip("+") in GROUPS and value.startswith("["):
             raise several(group.lstrip("+"), value.strip("[]"))
+
+
+def plain(args: Sequence[str]) -> list[str]:
+    """`+experiment=` as `experiment=`: Hydra's own pages write the former, for groups that no defaults list names."""
+    return [a[1:] if a.startswith("+experiment=") else a for a in args]
 
 
 def several(name: str, values: str) -> UsageError:

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 import torch
 
+from gan_runner import config
 from gan_runner.train import scores
 from tests.conftest import ROOT
 
@@ -286,6 +287,23 @@ def test_compare_shows_what_differs(cli, tmp_path: Path) -> None:
     done = cli("r1", "r2", module="gan_runner.compare")
     assert done.returncode == 0, done.stderr
     header = (tmp_path / "compare.csv").read_text().splitlines()[0]
-    assert header.startswith("run,state,step,track,value,seed")
+    assert header.startswith("run,seed,state,step,minutes,ms_per_sample,track,value")
     assert "train.batch_size" not in header
     assert cli("nowhere", module="gan_runner.compare").returncode == 66
+
+
+def test_an_experiment_may_be_a_sweep_by_itself(cli, tmp_path: Path) -> None:
+    """`hydra.mode` in its YAML makes it one; its jobs, resumed, are single runs again."""
+    folder = tmp_path / "mine/experiment"
+    folder.mkdir(parents=True)
+    (folder / "pair.yaml").write_text(
+        "# @package _global_\n# Two\nsweep: pair\nhydra: {mode: MULTIRUN, sweeper: {params: {seed: '1,2'}}}\n"
+    )
+    done = cli("--config-dir", "mine", *TOY, "train.steps=3", "+experiment=pair")
+    assert done.returncode == 0, done.stderr
+    jobs = sorted(p.parent for p in (tmp_path / "outputs/sweeps/pair").rglob("result.json"))
+    assert [config.read(job)["seed"] for job in jobs] == [1, 2]
+    again = cli("--config-dir", "mine", f"resume='{jobs[0]}'", "train.steps=5")
+    assert again.returncode == 0, again.stderr
+    steps = [json.loads((job / "status.json").read_text())["step"] for job in jobs]
+    assert steps == [5, 3]

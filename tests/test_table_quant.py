@@ -46,3 +46,20 @@ def test_rows_are_experiments_that_share_their_pace() -> None:
         for row in script["ROWS"]
     ]
     assert all(pace == paces[0] for pace in paces)
+
+
+def test_the_choice_is_the_lowest_mean_of_the_deciding_ratios() -> None:
+    """Whatever the other scores say."""
+    choose = runpy.run_path(str(ROOT / "scripts/choose_quant.py"))
+
+    def row(setting: str, seed: int, deciding: float, rest: float) -> dict[str, object]:
+        scores = {name: deciding if name in choose["DECIDE"] else rest for name in script["NAMES"]}
+        return {"setting": setting, "seed": seed, "days": 487, **scores}
+
+    found = [row("slow", 1, 0.6, 9.0), row("slow", 2, 0.8, 9.0), row("fast", 1, 0.5, 0.1), row("fast", 2, 1.0, 0.1)]
+    page = choose["page"](found, 500)
+    assert "Chosen: slow." in page and "487 days" in page and "seeds 1, 2" in page
+    assert "| slow | 0.7 ± 0.14 | 0.7 ± 0.14 | 0.7 ± 0.14 | 0.7 ± 0.14 | 0.7 ± 0.14 |" in page
+    words = choose["command"](choose["SETTINGS"][0], "outputs")
+    assert not any(word.startswith("dataset.held_out") for word in words), "the last days stay unseen"
+    assert compose("experiment=quant_gan_csvnn")["dataset"]["held_out"] == 0.2

@@ -139,6 +139,18 @@ class Resnet(Energy):
         super().__init__(spec, trunk, nn.Linear(4 * width, 1))
 
 
+def suited(
+    spec: roles.Spec,
+    width: int = 16,
+    hidden: Sequence[int] = (128, 128, 128),
+    activation: str = "silu",
+    zoom: float = 1.0,
+    prior: float | None = 2.0,
+) -> Energy:
+    """The network that suits the data: `Conv` for images, where `width` counts, `Mlp` by the others for all else."""
+    return Conv(spec, width) if spec.kind == "image" else Mlp(spec, hidden, activation, zoom, prior)
+
+
 def block(before: int, after: int, halve: bool) -> nn.Module:
     """x -> shortcut(x) + residual(x), both halved in size by their means if asked."""
     residual = chain(nn.LeakyReLU(LEAK), conv(before, after), nn.LeakyReLU(LEAK), conv(after, after))
