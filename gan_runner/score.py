@@ -1,4 +1,4 @@
-"""`python -m gan_runner.score run=DIR data=FILE.csv out=scores.csv [scores= checkpoint=]`: how outlying rows are."""
+"""`python -m gan_runner.score run=DIR data=FILE [out=FILE scores= checkpoint=]`: how outlying rows or images are."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from gan_runner.arguments import command, one_of, run_folder
 from gan_runner.console import say
 from gan_runner.errors import UsageError
 
+USUAL = {"table": "mahalanobis,density,logit", "image": "energy"}
+"""Scores of each kind of data, unless the user says otherwise."""
 SHOWN = 5
 """Rows that are printed: those whose first score is the highest."""
 
@@ -17,15 +19,18 @@ class Settings:
     """Arguments of the command.
 
     Attributes:
-        run: the folder of a run on a table.
+        run: the folder of a run on a table or on images.
         data: a CSV or Parquet file with the run's columns; of a run on returns one of prices, whose first day has no
-            scores.
+            scores; of a run on images a folder of images, each cut to its centre square and resized.
         out: where the scores go: a line of numbers for each row, beginning with its line in the file (in a file with a
-            line for each day and ticker, the day's first) and with its date, if it has one.
-        scores: any of mahalanobis, density, logit, inversion, separated by commas; the first ranks the rows printed.
-            Higher is more outlying. `logit` is what the discriminator thinks: the sharpest where the generator is
-            robust, as of model=location or scatter, and leaves outliers to the data; after training on clean rows it
-            is the other way round, so turn its sign. `inversion` takes seconds for each hundred rows.
+            line for each day and ticker, the day's first) and with its date, if it has one, or with the image's name.
+        scores: any of mahalanobis, density, logit, energy, inversion, separated by commas; the first ranks the rows
+            printed. By default mahalanobis,density,logit for tables and energy for images, for which the first two
+            mean nothing. Higher is more outlying. `logit` is what the discriminator thinks: the sharpest where the
+            generator is robust, as of model=location or scatter, and leaves outliers to the data; after training on
+            clean rows it is the other way round, and `energy`, its negative, is right. That is the energy of an
+            energy-based model, the free energy of a Boltzmann machine and minus the ELBO of a VAE. `inversion` takes
+            seconds for each hundred rows.
         checkpoint: newest or best.
         seed: of the samples and latents that density and inversion need.
         trust: a module of your own that the run's model or loss comes from.
@@ -34,7 +39,7 @@ class Settings:
     run: str
     data: str
     out: str = "scores.csv"
-    scores: str = "mahalanobis,density,logit"
+    scores: str = ""
     checkpoint: str = "newest"
     seed: int = 0
     device: str = "auto"
@@ -47,19 +52,22 @@ def main() -> None:
 
 def score(settings: Settings) -> int:
     """Score every row of the file and write the numbers; prints the most outlying rows."""
-    place, chosen = run_folder(settings.run, settings.checkpoint), settings.scores.split(",")
+    place = run_folder(settings.run, settings.checkpoint)
     import pandas as pd
 
-    from gan_runner.datasets.further import further
-    from gan_runner.metrics.outliers import SCORES
+    from gan_runner.datasets.further import further, pictures
+    from gan_runner.metrics.outliers import OF_IMAGES, SCORES
     from gan_runner.restore import restore
 
-    for name in chosen:
-        one_of("scores", name, [*SCORES])
     source, draw, step = restore(place, settings.checkpoint, settings.seed, settings.device, settings.trust)
-    if source.spec.kind != "table":
-        raise UsageError(f"run={settings.run} is of {source.spec.kind} data", "name a run on a table", id="F59")
-    rows, places = further(settings.data, source)
+    if source.spec.kind not in USUAL:
+        what = f"run={settings.run} is of {source.spec.kind} data"
+        raise UsageError(what, "name a run on a table or on images", id="F59")
+    images = source.spec.kind == "image"
+    chosen = (settings.scores or USUAL[source.spec.kind]).split(",")
+    for name in chosen:
+        one_of("scores", name, OF_IMAGES if images else [*SCORES])
+    rows, places = pictures(settings.data, source) if images else further(settings.data, source)
     found = {name: SCORES[name](draw, rows.to(source.device)) for name in chosen}
     silent = [name for name, values in found.items() if values is None]
     if silent:

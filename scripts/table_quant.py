@@ -34,7 +34,7 @@ from gan_runner.pictures import png, stylised
 from gan_runner.restore import restore
 
 ROWS = {"quant_gan_csvnn": "C-SVNN", "quant_gan": "TCN"}
-SEEDS, PATHS, DAYS = "21,22,23", 500, 4000
+SEEDS, PATHS, DAYS = "31,32,33", 500, 4000
 HORIZONS = (1, 5, 20, 100)
 NAMES = {
     **{f"emd_{t}": f"EMD({t})" for t in HORIZONS},

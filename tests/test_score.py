@@ -14,11 +14,13 @@ import torch
 
 from gan_runner.datasets.coding import Affine
 from gan_runner.datasets.columns import Category, Columns, Number
-from gan_runner.datasets.further import further
+from gan_runner.datasets.further import further, pictures
+from gan_runner.datasets.images import digits
 from gan_runner.datasets.spec import Source, Spec
 from gan_runner.datasets.stocks import Returns
 from gan_runner.errors import DataError
 from gan_runner.metrics.outliers import logit
+from gan_runner.pictures import png
 from gan_runner.restore import restore
 
 Cli = Callable[..., CompletedProcess[str]]
@@ -90,10 +92,36 @@ def test_outliers_of_a_file_are_found_by_a_run(cli: Cli, tmp_path: Path) -> None
     np.testing.assert_allclose(found["logit"], logit(draw, torch.from_numpy(rows).float()), rtol=1e-4)
     assert f"{found.nlargest(5, 'mahalanobis')['line'].iloc[0]}" in done.stdout
     for wrong, code, word in (
-        (["scores=typo"], 2, "choose from logit, mahalanobis, density, inversion"),
+        (["scores=typo"], 2, "choose from logit, energy, mahalanobis, density, inversion"),
         (["data=none.csv"], 66, "none.csv"),
         (["run=nowhere"], 66, "is not a run folder"),
     ):
         given = {"run": "run=run", "data": "data=mine.csv"} | {w.partition("=")[0]: w for w in wrong}
         refused = cli(*given.values(), module="gan_runner.score")
         assert refused.returncode == code and word in refused.stderr, refused.stderr
+
+
+def test_strange_images_of_a_folder_have_more_energy(cli: Cli, tmp_path: Path) -> None:
+    """By a Boltzmann machine that has seen digits; files are named, and what has columns alone is refused."""
+    words = ("dataset=digits", "loss=pcd", "model.rbm.hidden=64", "probes=none", "train.steps=400", "train.threads=1")
+    trained = cli(*words, "run.dir=run")
+    assert trained.returncode == 0, trained.stderr
+    source = digits(str(tmp_path), size=16)
+    noise = torch.randint(256, (6, 1, 16, 16), generator=torch.Generator().manual_seed(0)).byte()
+    (tmp_path / "mine/deep").mkdir(parents=True)
+    for k, image in enumerate(torch.cat([source.data[:20], noise])):
+        png.write(tmp_path / f"mine/deep/{k:02}.png", image.permute(1, 2, 0).expand(-1, -1, 3))
+    done = cli("run=run", "data=mine", module="gan_runner.score")
+    assert done.returncode == 0, done.stderr
+    found = pd.read_csv(tmp_path / "scores.csv")
+    assert found.columns.tolist() == ["file", "energy"] and found["file"][3] == "deep/03.png"
+    assert found["energy"][20:].min() > found["energy"][:20].max()
+    restored, draw, _ = restore(tmp_path / "run", "newest", 0, "cpu")
+    rows, _ = pictures(str(tmp_path / "mine"), restored)
+    torch.testing.assert_close(rows[:20], source.take(torch.arange(20)))
+    np.testing.assert_allclose(found["energy"], -logit(draw, rows), rtol=1e-4)
+    refused = cli("run=run", "data=mine", "scores=density", module="gan_runner.score")
+    assert refused.returncode == 2 and "choose from energy, logit, inversion" in refused.stderr
+    (tmp_path / "mine/broken.png").write_bytes(b"none")
+    refused = cli("run=run", "data=mine", module="gan_runner.score")
+    assert refused.returncode == 65 and "broken.png" in refused.stderr

@@ -60,6 +60,6 @@ def test_the_choice_is_the_lowest_mean_of_the_deciding_ratios() -> None:
     page = choose["page"](found, 500)
     assert "Chosen: slow." in page and "487 days" in page and "seeds 1, 2" in page
     assert "| slow | 0.7 ± 0.14 | 0.7 ± 0.14 | 0.7 ± 0.14 | 0.7 ± 0.14 | 0.7 ± 0.14 |" in page
-    words = choose["command"](choose["SETTINGS"][0], "outputs")
+    words = choose["command"]("outputs")
     assert not any(word.startswith("dataset.held_out") for word in words), "the last days stay unseen"
     assert compose("experiment=quant_gan_csvnn")["dataset"]["held_out"] == 0.2

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gan_runner.datasets.columns import Columns
 from gan_runner.datasets.files import absolute
+from gan_runner.datasets.folder import Decoder, search
 from gan_runner.datasets.lambert import Lambert
 from gan_runner.datasets.long import widen
 from gan_runner.datasets.prices import of_sheet
@@ -19,9 +20,10 @@ from gan_runner.datasets.sheet import by_name
 from gan_runner.datasets.spec import Source
 from gan_runner.datasets.stocks import Returns
 from gan_runner.datasets.table import read_table
+from gan_runner.errors import DataError
 
 Places = dict[str, list[object]]
-"""Where each row comes from: the "line" of the file, and the "date" of a row of returns."""
+"""Where each row comes from: the "line" of the file, and the "date" of a row of returns; the "file" of an image."""
 
 
 def further(path: str, source: Source) -> tuple[Tensor, Places]:
@@ -37,6 +39,23 @@ def further(path: str, source: Source) -> tuple[Tensor, Places]:
     """
     values, places = natural(source.coding, source.spec.names, absolute(path))
     return (source.coding.encode(values) if source.coding else values).float(), places
+
+
+def pictures(path: str, source: Source) -> tuple[Tensor, Places]:
+    """The images (n, *shape) under a folder in the scale of training, cut to their centre square and resized.
+
+    Raises:
+        MissingInput: there is no such folder.
+        DataError: it holds no images, or one that cannot be decoded; the message names it.
+    """
+    top, (channels, size, _) = absolute(path), source.spec.shape
+    files = search(top)
+    found = [*Decoder(size, channels).pictures(files)]
+    for file, image in zip(files, found, strict=True):
+        if not isinstance(image, np.ndarray):
+            raise DataError(f"{file} {image}", "repair it, or take it out of the folder", id="F55")
+    rows = Source(source.spec, torch.from_numpy(np.stack(found)))  # type: ignore[arg-type]
+    return rows.take(torch.arange(len(rows))), {"file": [str(file.relative_to(top)) for file in files]}
 
 
 @singledispatch

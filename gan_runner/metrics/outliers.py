@@ -36,6 +36,18 @@ def logit(draw: Draw, x: Tensor) -> Tensor | None:
     return None if found is None or len(found) != len(x) else found.cpu().double()
 
 
+def energy(draw: Draw, x: Tensor) -> Tensor | None:
+    """Minus what judges (m,): the energy, the free energy, minus the ELBO, minus the discriminator's logit.
+
+    Of models of the data themselves, outliers included or absent, it is high where data are rare.
+
+    Returns:
+        None where nobody judges single rows.
+    """
+    found = logit(draw, x)
+    return None if found is None else -found
+
+
 def mahalanobis(draw: Draw, x: Tensor) -> Tensor:
     """Distances (m,) from the generator's location in units of its scatter."""
     return distance(x, *moments(draw))
@@ -80,7 +92,8 @@ def inversion(draw: Draw, x: Tensor, steps: int = 500, weight: float = 0.1, rate
 
     def residual() -> Tensor:
         made = draw.objective.generate(s, z)
-        return (1 - weight) * (x - made).abs().sum(1) + weight * (D.features(x) - D.features(made)).abs().sum(1)
+        seen = (D.features(x) - D.features(made)).flatten(1)
+        return (1 - weight) * (x - made).flatten(1).abs().sum(1) + weight * seen.abs().sum(1)
 
     D.eval()
     with torch.enable_grad():
@@ -94,11 +107,14 @@ def inversion(draw: Draw, x: Tensor, steps: int = 500, weight: float = 0.1, rate
 
 SCORES: dict[str, Callable[[Draw, Tensor], Tensor | None]] = {
     "logit": logit,
+    "energy": energy,
     "mahalanobis": mahalanobis,
     "density": rarity,
     "inversion": inversion,
 }
 """What a run can say about single rows."""
+OF_IMAGES = ("energy", "logit", "inversion")
+"""Those that need no columns."""
 
 
 def moments(draw: Draw) -> tuple[Tensor, Tensor]:
