@@ -44,6 +44,7 @@ class C2ST:
     steps: int = 500
 
     kinds: ClassVar[frozenset[str]] = KINDS
+    against: ClassVar[str] = "unseen"
 
     def __post_init__(self) -> None:
         if self.n < 4:

@@ -26,6 +26,7 @@ class Chamfer:
     n: int = 2500
 
     kinds: ClassVar[frozenset[str]] = frozenset({"table"})
+    against: ClassVar[str] = "training"
 
     def __call__(self, draw: Draw, source: Source) -> Findings:
         real, other = (source.decode(x).cpu() for x in rows.halves(source, self.n))

@@ -32,6 +32,7 @@ class Coverage:
     n: int = 1000
 
     kinds: ClassVar[frozenset[str]] = frozenset({"table"})
+    against: ClassVar[str] = "training"
 
     def __call__(self, draw: Draw, source: Source) -> Findings:
         n = min(self.n, len(source) // 4)

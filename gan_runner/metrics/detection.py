@@ -45,6 +45,7 @@ class Detection:
     inversion: int = 500
 
     kinds: ClassVar[frozenset[str]] = frozenset({"table"})
+    against: ClassVar[str] = "truth"
     _known: dict[str, Scored] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

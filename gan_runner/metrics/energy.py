@@ -39,6 +39,7 @@ class LearnedDensity:
     mesh: int = 600
 
     kinds: ClassVar[frozenset[str]] = frozenset({"table"})
+    against: ClassVar[str] = "truth"
 
     def __post_init__(self) -> None:
         if self.reach <= 0 or self.mesh < 2:
@@ -95,6 +96,7 @@ class Outsiders:
     n: int = 1000
 
     kinds: ClassVar[frozenset[str]] = frozenset({"image"})
+    against: ClassVar[str] = "unseen"
 
     def __call__(self, draw: Draw, source: Source) -> Findings:
         groups = {"real": rows.some(rows.reference(source), self.n), "generated": draw(self.n)}

@@ -59,6 +59,7 @@ class ClassHistogram:
     n: int = 1000
 
     kinds: ClassVar[frozenset[str]] = frozenset({"image"})
+    against: ClassVar[str] = "training"
 
     def __call__(self, draw: Draw, source: Source) -> Findings:
         if source.labels is None:

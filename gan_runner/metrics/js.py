@@ -34,6 +34,7 @@ class JS:
     n: int = 2000
 
     kinds: ClassVar[frozenset[str]] = KINDS
+    against: ClassVar[str] = "unseen"
 
     def __call__(self, draw: Draw, source: Source) -> Findings:
         if not draw.objective.scale:

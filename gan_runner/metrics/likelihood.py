@@ -34,6 +34,7 @@ class Likelihood:
     samples: Sequence[int] = (1, 100)
 
     kinds: ClassVar[frozenset[str]] = KINDS
+    against: ClassVar[str] = "unseen"
 
     def __post_init__(self) -> None:
         if self.n < 2:

@@ -36,6 +36,7 @@ class CorrelationFacts:
     n: int = 1000
 
     kinds: ClassVar[frozenset[str]] = frozenset({"correlation"})
+    against: ClassVar[str] = "training"
     _known: dict[str, tuple[Facts, Facts]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __call__(self, draw: Draw, source: Source) -> Findings:

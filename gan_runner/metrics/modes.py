@@ -31,6 +31,7 @@ class Modes:
     sds: float = 3.0
 
     kinds: ClassVar[frozenset[str]] = frozenset({"table"})
+    against: ClassVar[str] = "truth"
 
     def __call__(self, draw: Draw, source: Source) -> Findings:
         if "modes" not in source.truth:

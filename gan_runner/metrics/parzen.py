@@ -38,6 +38,7 @@ class Parzen:
     validation: int = 1000
 
     kinds: ClassVar[frozenset[str]] = frozenset({"image"})
+    against: ClassVar[str] = "unseen"
 
     def __call__(self, draw: Draw, source: Source) -> Findings:
         split = rows.reference(source)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -22,6 +23,8 @@ class Privacy(Comparison):
     Rows are compared as coded: numbers by normal scores, a category that differs counts 1. A ratio says nothing (NaN,
     or infinite) where so many held-out rows are training rows, too.
     """
+
+    against: ClassVar[str] = "both"
 
     def floor(self, real: Tensor, source: Source) -> Tensor:
         assert source.held_out is not None

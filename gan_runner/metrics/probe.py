@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -90,3 +90,16 @@ class Probe(Protocol):
     kinds: frozenset[str]
 
     def __call__(self, draw: Draw, source: Source) -> Findings: ...
+
+
+@runtime_checkable
+class Metric(Probe, Protocol):
+    """A probe that finds numbers about samples: what `python -m gan_runner.evaluate` asks.
+
+    Attributes:
+        against: which rows it compares samples with: "unseen", those held out, or training rows where there are none;
+            "training"; "both"; or "truth", what a simulator knows. Whatever it says, figures called unseen_NAME and
+            NAME_held_out are about those held out, NAME_train about training rows.
+    """
+
+    against: str

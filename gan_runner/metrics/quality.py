@@ -60,6 +60,7 @@ class ImageQuality:
     n: int = 2000
 
     kinds: ClassVar[frozenset[str]] = frozenset({"image"})
+    against: ClassVar[str] = "unseen"
     _known: dict[str, Real] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __call__(self, draw: Draw, source: Source) -> Findings:

@@ -36,6 +36,7 @@ class PathQuality:
     norm: str = "l2"
 
     kinds: ClassVar[frozenset[str]] = frozenset({"series"})
+    against: ClassVar[str] = "training"
     _beside: dict[str, dict[str, float]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

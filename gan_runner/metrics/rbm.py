@@ -66,6 +66,7 @@ class Likelihood:
     bits: int = 100
 
     kinds: ClassVar[frozenset[str]] = KINDS
+    against: ClassVar[str] = "unseen"
 
     @torch.no_grad()
     def __call__(self, draw: Draw, source: Source) -> Findings:

@@ -65,6 +65,7 @@ class Comparison:
     n: int = 5000
 
     kinds: ClassVar[frozenset[str]] = frozenset({"table"})
+    against: ClassVar[str] = "unseen"
     _known: dict[str, dict[str, float]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __call__(self, draw: Draw, source: Source) -> Findings:

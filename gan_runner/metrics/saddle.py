@@ -28,6 +28,7 @@ class Convergence:
     every: int = 20
 
     kinds: ClassVar[frozenset[str]] = frozenset({"game"})
+    against: ClassVar[str] = "truth"
 
     def __call__(self, draw: Draw, source: Source) -> Findings:
         if "path" not in draw.state.memory:

@@ -34,6 +34,7 @@ class Scatter:
     n: int = 10_000
 
     kinds: ClassVar[frozenset[str]] = frozenset({"table"})
+    against: ClassVar[str] = "truth"
     _known: dict[str, dict[str, float]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __call__(self, draw: Draw, source: Source) -> Findings:

@@ -31,6 +31,7 @@ class SeriesQuality:
     n: int = 1000
 
     kinds: ClassVar[frozenset[str]] = frozenset({"series"})
+    against: ClassVar[str] = "training"
 
     def __call__(self, draw: Draw, source: Source) -> Findings:
         count = len(source)

@@ -35,6 +35,7 @@ class StackedModes:
     n: int = 26_000
 
     kinds: ClassVar[frozenset[str]] = frozenset({"image"})
+    against: ClassVar[str] = "truth"
     _known: dict[str, dict[str, float]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __call__(self, draw: Draw, source: Source) -> Findings:

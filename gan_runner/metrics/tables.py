@@ -31,6 +31,7 @@ class TableQuality:
     n: int = 2000
 
     kinds: ClassVar[frozenset[str]] = frozenset({"table"})
+    against: ClassVar[str] = "training"
     _floors: dict[str, dict[str, float]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __call__(self, draw: Draw, source: Source) -> Findings:

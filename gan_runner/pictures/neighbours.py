@@ -41,6 +41,7 @@ class Neighbours:
     n: int = 200
 
     kinds: ClassVar[frozenset[str]] = IMAGES
+    against: ClassVar[str] = "both"
 
     def __call__(self, draw: Draw, source: Source) -> Findings:
         fake, split = draw(max(self.n, self.columns)), rows.reference(source)

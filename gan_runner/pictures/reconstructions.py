@@ -31,6 +31,7 @@ class Reconstructions:
     n: int = 400
 
     kinds: ClassVar[frozenset[str]] = frozenset({"image", "table"})
+    against: ClassVar[str] = "training"
 
     def __call__(self, draw: Draw, source: Source) -> Findings:
         real = rows.some(source, self.n)
