@@ -40,8 +40,7 @@ def build(cfg: Mapping[str, Any]) -> Run:
     train, trust = cfg["train"], cfg["trust"]
     device = pick_device(cfg["device"])
     configure_torch(train)
-    source: Source = construct(cfg["dataset"], "dataset", trust)
-    source = split(source, train["held_out"]) if train["held_out"] else source
+    source = load(cfg, trust)
     batch = train["batch_size"]
     if len(source) < batch:
         raise DataError(
@@ -74,6 +73,12 @@ def build(cfg: Mapping[str, Any]) -> Run:
         track=track.lstrip("-") if track else None,
         falling=not (track or "").startswith("-"),
     )
+
+
+def load(cfg: Mapping[str, Any], trust: Sequence[str]) -> Source:
+    """The data, on the CPU, with the rows held out that the configuration wants held out."""
+    source: Source = construct(cfg["dataset"], "dataset", trust)
+    return split(source, cfg["train"]["held_out"]) if cfg["train"]["held_out"] else source
 
 
 def assemble(

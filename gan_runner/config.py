@@ -6,14 +6,17 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import hydra
 import yaml
+from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from gan_runner.errors import MissingInput, UsageError
@@ -209,6 +212,34 @@ def read_yaml(path: Path) -> Any:
 
 def damaged(path: Path, why: str) -> MissingInput:
     return MissingInput(f"{path} is damaged: {why}", "restore the run folder", kept="the run folder", id="F04")
+
+
+def askable(place: Path, cfg: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """Nodes of the probes that a run can be asked, by name: its own, those that its data bring, `probes=evaluation`.
+
+    Data that are not ours bring those of their kind.
+    """
+    said = [o for o in read_yaml(place / "overrides.yaml") or [] if re.match(r"\+?(dataset|experiment)=", o)]
+    target, brought = preset(said, cfg["data_dir"])
+    if target != cfg["dataset"].get("_target_"):
+        _, brought = preset([f"probes={kind}"], cfg["data_dir"])
+    _, further = preset(["probes=evaluation"], cfg["data_dir"])
+    found = {**brought, **cfg["probes"]}
+    found |= {name: node for name, node in further.items() if name not in found}
+    return {name: node for name, node in found.items() if isinstance(node, Mapping)}
+
+
+def preset(overrides: list[str], data_dir: str) -> tuple[str | None, dict[str, Any]]:
+    """(class of the dataset, resolved probes) that overrides bring; nothing where they name what is not ours."""
+    register()
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(config_dir()), **({"version_base": "1.3"} if HYDRA_1_3 else {})):
+            cfg: Any = compose("config", overrides=overrides)
+    except HydraException:
+        return None, {}
+    cfg.data_dir = data_dir
+    return cfg.dataset.get("_target_"), OmegaConf.to_container(cfg.probes, resolve=True)  # type: ignore[return-value]
 
 
 def config_dir() -> Path:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -131,6 +132,42 @@ class Draw:
         with evaluating(s.nets.values()):
             reseed(self.seed, -1, self.device)
             return self.objective.reconstruct(s, x)
+
+
+class Stopwatch(Draw):
+    """A draw that knows how long samples take, and makes none twice.
+
+    Attributes:
+        spent: of "samples", and of long "paths": how many were made, and in how many seconds.
+        most: the largest number that was asked for since somebody set it to 0.
+    """
+
+    def __init__(self, draw: Draw):
+        super().__init__(draw.objective, draw.state, draw.device, draw.seed)
+        self.spent: dict[str, tuple[int, float]] = {}
+        self.most = 0
+        self._kept: dict[tuple[str, int, int], Tensor | None] = {}
+
+    def __call__(self, n: int, *, live: bool = False) -> Tensor:
+        made = self._once(("samples", n, live), lambda: Draw.__call__(self, n, live=live))
+        assert made is not None
+        return made
+
+    def paths(self, n: int, days: int) -> Tensor | None:
+        return self._once(("paths", n, days), lambda: Draw.paths(self, n, days))
+
+    def _once(self, key: tuple[str, int, int], make: Callable[[], Tensor | None]) -> Tensor | None:
+        what, n, _ = key
+        if key not in self._kept:
+            began = time.perf_counter()
+            self._kept[key] = made = make()
+            if made is not None:
+                made.sum().item()  # a GPU is done only now
+                already, took = self.spent.get(what, (0, 0.0))
+                self.spent[what] = already + n, took + time.perf_counter() - began
+        if self._kept[key] is not None:
+            self.most = max(self.most, n)
+        return self._kept[key]
 
 
 def slerp(a: Tensor, b: Tensor, t: float) -> Tensor:

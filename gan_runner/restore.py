@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from gan_runner import checkpoint, config
-from gan_runner.build import assemble, pick_device
+from gan_runner.build import assemble, load, pick_device
 from gan_runner.construct import construct
 from gan_runner.datasets.coding import Affine
 from gan_runner.datasets.spec import Source, Spec
 from gan_runner.draw import Draw
-from gan_runner.folder import read_json
+from gan_runner.errors import DataError
+from gan_runner.folder import CHECKPOINTS, read_json
+
+Facts = dict[str, Any]
+"""The manifest of a checkpoint."""
 
 
 def restore(place: Path, which: str, seed: int, device_name: str, trust: str = "") -> tuple[Source, Draw, int]:
@@ -24,24 +28,64 @@ def restore(place: Path, which: str, seed: int, device_name: str, trust: str = "
         MissingInput: there is no good checkpoint.
         Unsafe: the folder's configuration names code outside the allow-list and `trust`.
     """
-    manifest, cfg = read_json(place / "manifest.json"), config.read(place)
-    if not manifest.keys() >= {"spec", "data"}:
-        raise config.damaged(place / "manifest.json", "it does not describe the data")
+    manifest, cfg = papers(place)
     shape, kind, classes, names = (manifest["spec"][k] for k in ("shape", "kind", "classes", "names"))
     groups = tuple(manifest["spec"].get("groups", ()))  # older runs kept none
     spec = Spec(tuple(shape), kind, classes, tuple(names), groups)
-    device = pick_device(device_name)
     trusted = [trust] if trust else []
-    objective, state, _ = assemble(cfg, spec, device, trusted)
-    objective.setup(state, manifest["data"]["rows"])
-    if which == "best":
-        _, saved, facts = checkpoint.best_saved(place / "ckpt")
-    else:
-        _, saved, facts = checkpoint.newest(place / "ckpt")
-    state.load_state_dict(saved)
+    draw, facts = model(place, which, cfg, spec, manifest["data"]["rows"], seed, pick_device(device_name), trusted)
     nothing, coding = torch.empty(0, *spec.shape), construct(coding_of(manifest), "dataset", trusted, path="coding")
-    source = Source(spec, nothing, manifest["data"]["name"], coding=coding, device=device)
-    return source, Draw(objective, state, device, seed), facts["step"]
+    source = Source(spec, nothing, manifest["data"]["name"], coding=coding, device=draw.device)
+    return source, draw, facts["step"]
+
+
+def with_rows(place: Path, which: str, seed: int, device_name: str, trust: str = "") -> tuple[Source, Draw, Facts]:
+    """(the source with the rows of training and those held out, the draw, the checkpoint's manifest) of a run folder.
+
+    Raises:
+        DataError: the data are not those of training any more.
+        Fault: as of `restore`, and of the data set.
+    """
+    manifest, cfg = papers(place)
+    device, trusted = pick_device(device_name), [trust] if trust else []
+    torch.set_num_threads(cfg["train"]["threads"] or torch.get_num_threads())
+    source = load(cfg, trusted).to(device)
+    if source.digest != manifest["data"]["digest"]:
+        what = f"dataset {source.name} has other rows than {place} was trained on"
+        raise DataError(what, "bring back the old ones, or train on these", kept="the run folder", id="F51")
+    return source, *model(place, which, cfg, source.spec, len(source), seed, device, trusted)
+
+
+def papers(place: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The manifest and the configuration of a run folder."""
+    manifest = read_json(place / "manifest.json")
+    if not manifest.keys() >= {"spec", "data"}:
+        raise config.damaged(place / "manifest.json", "it does not describe the data")
+    return manifest, config.read(place)
+
+
+def model(
+    place: Path,
+    which: str,
+    cfg: Mapping[str, Any],
+    spec: Spec,
+    rows: int,
+    seed: int,
+    device: torch.device,
+    trusted: Sequence[str],
+) -> tuple[Draw, Facts]:
+    """The draw and the manifest of a checkpoint: the newest, the best, or that of a step, such as step-00012000."""
+    objective, state, _ = assemble(cfg, spec, device, trusted)
+    objective.setup(state, rows)
+    folder = place / CHECKPOINTS
+    if which == "newest":
+        _, saved, facts = checkpoint.newest(folder)
+    elif which == "best":
+        _, saved, facts = checkpoint.best_saved(folder)
+    else:
+        saved, facts = checkpoint.load(folder / which)
+    state.load_state_dict(saved)
+    return Draw(objective, state, device, seed), facts
 
 
 def coding_of(manifest: Mapping[str, Any]) -> Mapping[str, Any] | None:
