@@ -108,6 +108,27 @@ class Draw:
         known = [part for part in scores if part is not None]
         return torch.cat(known) if known else None
 
+    def slope(self, x: Tensor) -> Tensor | None:
+        """Gradients (n, *shape) of the sum of what `judge` says of samples (n, *shape); None if nobody judges."""
+        nets, found = self.state.nets, []
+        with evaluating(nets.values()), torch.enable_grad():
+            reseed(self.seed, -1, self.device)
+            for part in x.detach().split(CHUNK):
+                score = self.objective.judge(nets, part.requires_grad_())
+                if score is None:
+                    return None
+                found.append(torch.autograd.grad(score.sum(), part)[0])
+        return torch.cat(found)
+
+    @torch.no_grad()
+    def features(self, x: Tensor) -> Tensor | None:
+        """The last hidden layer (n, f) of whoever judges samples (n, *shape); None where nobody knows it."""
+        nets = self.state.nets
+        with evaluating(nets.values()):
+            found = [self.objective.features(nets, part) for part in x.split(CHUNK)]
+        known = [part for part in found if part is not None]
+        return torch.cat(known) if known else None
+
     @torch.no_grad()
     def likelihood(self, x: Tensor, samples: int) -> Tensor | None:
         """log p(x) (n,) of samples (n, *shape), or a bound below it by so many draws a row; None if nobody knows it."""

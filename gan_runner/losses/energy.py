@@ -33,6 +33,10 @@ class Model(Protocol):
         """Where chains (n, *shape) of latents (n, latent) begin."""
         ...
 
+    def features(self, x: Tensor) -> Tensor:
+        """The last hidden layer (n, f) of samples."""
+        ...
+
     def __call__(self, x: Tensor) -> Tensor:
         """Scores (n,) of samples, minus their energies."""
         ...
@@ -120,6 +124,9 @@ class EnergyModel(Objective):
 
     def judge(self, nets: Nets, x: Tensor) -> Tensor:
         return nets["energy"](x)
+
+    def features(self, nets: Nets, x: Tensor) -> Tensor:
+        return model(nets).features(x)
 
     def summary(self, pooled: Mapping[str, Tensor]) -> dict[str, float]:
         real, fake = (-float(pooled[f"score/{name}"].float().mean()) for name in ("real", "fake"))

@@ -90,6 +90,10 @@ class Objective:
         """Scores (n,) of samples (n, *shape), higher for more real, by whoever judges here; None if nobody does."""
         return None
 
+    def features(self, nets: Nets, x: Tensor) -> Tensor | None:
+        """What whoever judges samples (n, *shape) sees in them, (n, f); None where that is not known."""
+        return None
+
     def reconstruct(self, s: State, x: Tensor) -> Tensor | None:
         """Samples (n, *shape) made anew from the latents found for them; None if nobody finds latents here."""
         return None
@@ -172,6 +176,9 @@ class Around(Objective):
 
     def judge(self, nets: Nets, x: Tensor) -> Tensor | None:
         return self.game.judge(nets, x)
+
+    def features(self, nets: Nets, x: Tensor) -> Tensor | None:
+        return self.game.features(nets, x)
 
     def reconstruct(self, s: State, x: Tensor) -> Tensor | None:
         return self.game.reconstruct(s, x)

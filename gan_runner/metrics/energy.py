@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from statistics import mean
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from gan_runner.datasets.spec import Source
-from gan_runner.metrics import rows
+from gan_runner.metrics import novelty, rows
+from gan_runner.metrics.disguises import disguised, framed, resized
 from gan_runner.metrics.probe import Draw, Findings
 from gan_runner.metrics.ranking import auroc
-from gan_runner.pictures.energy import densities, energies
+from gan_runner.pictures.energy import densities, histograms
 
 
 @dataclass(frozen=True)
@@ -78,54 +79,69 @@ def divergence(log_p: Tensor, log_q: Tensor, cell: float) -> float:
 
 @dataclass(frozen=True)
 class Outsiders:
-    """`auroc_NAME`: how often a strange image has more energy than one that training never saw; 0.5 by chance.
+    """`auroc_SCORE_NAME`: how often a strange image scores above one that training never saw; 0.5 by chance.
 
-    Beside it `energy_real` and `energy_generated`, means of unseen images and of samples, and the picture `energies`.
-    Energies are minus the scores of whoever judges. Strange images are resized by bilinear interpolation where their
-    size is another; strange sets of other channels are left out. Since plain images may well have little energy, those
-    of a set are judged once more as `auroc_NAME_framed`: shrunk to 5/8 of the height and width, in black.
+    Strange images are resized by bilinear interpolation where their size is another; strange sets of other channels are
+    left out. Since plain images may well have little energy, those of a set are judged once more as NAME_framed: as
+    small as MNIST's, in black. `auroc_SCORE_disguised` is the mean over unseen images that were spoiled in seven ways,
+    by which to choose a score: one chosen by NAME knows NAME.
+
+    Beside these `energy_real` and `energy_generated`, means of unseen images and of samples, energies being minus the
+    scores of whoever judges, and a picture `strangers_SCORE` of each score.
 
     Args:
         others: name -> a data set of images, given by its `_target_`.
+        scores: name -> what says how strange an image is; the energy alone if not given.
         every: steps between two calls.
         n: images of each kind.
+        known: training images that scores are told of; all where there are fewer.
     """
 
     others: Mapping[str, Source]
+    scores: Mapping[str, novelty.Score] = field(default_factory=lambda: {"energy": novelty.Energy()})
     every: int = 0
     n: int = 1000
+    known: int = 60_000
 
     kinds: ClassVar[frozenset[str]] = frozenset({"image"})
     against: ClassVar[str] = "unseen"
 
     def __call__(self, draw: Draw, source: Source) -> Findings:
-        groups = {"real": rows.some(rows.reference(source), self.n), "generated": draw(self.n)}
+        real, spare = rows.halves(rows.reference(source), self.n)
+        usual, strange, spoiled = {"real": real, "generated": draw(self.n)}, self.strangers(source), disguised(spare)
+        groups = usual | strange | {f"disguised {name}": x for name, x in spoiled.items()}
+        known, x = rows.some(source, self.known), torch.cat([*groups.values()])
+        energy, found = draw.judge(x), Findings()
+        if energy is None or len(energy) != len(x):
+            return found
+        told = split(-energy, groups)
+        found.scalars = {f"energy_{name}": float(told[name].mean()) for name in usual}
+        for kind, score in self.scores.items():
+            if (strangeness := score(draw, known, x)) is not None:
+                told = split(strangeness, groups)
+                ranks = {name: above(told["real"], told[name]) for name in groups.keys() - usual.keys()}
+                found.scalars |= {f"auroc_{kind}_{name}": ranks[name] for name in strange}
+                found.scalars[f"auroc_{kind}_disguised"] = mean(ranks[name] for name in ranks.keys() - strange.keys())
+                shown = {name: told[name] for name in usual | strange}
+                found.pictures[f"strangers_{kind}"] = histograms(shown, f"{kind}, high where images are strange")
+        return found
+
+    def strangers(self, source: Source) -> dict[str, Tensor]:
+        """name -> strange images (n, *shape), large and small."""
+        found, size = {}, source.spec.shape[1:]
         for name, other in self.others.items():
             if other.spec.shape[0] == source.spec.shape[0]:
-                strange, size = rows.some(other, self.n).to(source.device), source.spec.shape[1:]
-                groups |= {name: resized(strange, size), f"{name}_framed": framed(strange, size)}
-        judged = {name: draw.judge(x) for name, x in groups.items()}
-        found = {name: -score.cpu().double() for name, score in judged.items() if score is not None}
-        if len(found) < len(groups) or any(len(found[name]) != len(x) for name, x in groups.items()):
-            return Findings()
-        scalars = {f"energy_{name}": float(found[name].mean()) for name in ("real", "generated")}
-        for name in groups.keys() - {"real", "generated"}:
-            both = torch.cat([found["real"], found[name]])
-            scalars[f"auroc_{name}"] = auroc(both, torch.arange(len(both)) >= len(found["real"]))
-        return Findings(scalars, {"energies": energies(found)})
+                strange = rows.some(other, self.n).to(source.device)
+                found |= {name: resized(strange, size), f"{name}_framed": framed(strange, size)}
+        return found
 
 
-def framed(images: Tensor, size: tuple[int, ...]) -> Tensor:
-    """Images (n, C, H, W) at 5/8 of a height and width, as MNIST's digits fill theirs, in the middle of black."""
-    height, width = (round(length * 5 / 8) for length in size)
-    top, left = (size[0] - height) // 2, (size[1] - width) // 2
-    made = images.new_full((*images.shape[:2], *size), -1.0)
-    made[:, :, top : top + height, left : left + width] = resized(images, (height, width))
-    return made
+def split(values: Tensor, groups: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """name -> its own of values (n,) that belong to the rows of all groups in succession."""
+    parts = values.cpu().double().split([len(x) for x in groups.values()])
+    return dict(zip(groups, parts, strict=True))
 
 
-def resized(images: Tensor, size: tuple[int, ...]) -> Tensor:
-    """Images (n, C, H, W) at a height and width."""
-    if tuple(images.shape[2:]) == tuple(size):
-        return images
-    return F.interpolate(images, tuple(size), mode="bilinear", antialias=True)
+def above(real: Tensor, strange: Tensor) -> float:
+    """How often one of the strange scores is above one of the real."""
+    return auroc(torch.cat([real, strange]), torch.arange(len(real) + len(strange)) >= len(real))

@@ -63,6 +63,14 @@ class Draw(Protocol):
         (n // k,) where it judges packs of k; None if nobody judges."""
         ...
 
+    def slope(self, x: Tensor) -> Tensor | None:
+        """Gradients (n, *shape) of the sum of those scores by samples (n, *shape); None if nobody judges."""
+        ...
+
+    def features(self, x: Tensor) -> Tensor | None:
+        """What whoever judges sees in samples (n, *shape), their last hidden layer (n, f); None where not known."""
+        ...
+
     def likelihood(self, x: Tensor, samples: int) -> Tensor | None:
         """log p(x) (n,) of samples (n, *shape) by the moving average, in nats, or a bound below it by so many draws a
         row; None where nobody knows it."""

@@ -1,4 +1,4 @@
-"""Chains on their way from noise, energies of several kinds of rows, and a learnt density beside the true one."""
+"""Chains on their way from noise, scores of several kinds of rows, and a learnt density beside the true one."""
 
 from __future__ import annotations
 
@@ -48,8 +48,12 @@ class Strip:
         return Findings(pictures={"chains": grid(source.decode(seen), len(looks))})
 
 
-def energies(found: Mapping[str, Tensor]) -> Tensor:
-    """Densities of energies (n,), of real rows, samples, and of others by name: uint8 RGB (height, width, 3)."""
+def histograms(found: Mapping[str, Tensor], what: str) -> Tensor:
+    """Densities of numbers (n,), of real rows, samples, and of others by name: uint8 RGB (height, width, 3).
+
+    Args:
+        what: the numbers are, below their axis.
+    """
     figure, (ax,) = panels(1, 1, 520, 300)
     everything = torch.cat([values.float() for values in found.values()])
     low, high = (float(everything.quantile(q)) for q in (0.001, 0.999))
@@ -61,7 +65,7 @@ def energies(found: Mapping[str, Tensor]) -> Tensor:
         look = {"fill": filled, "alpha": 0.6 if filled else 1.0, "linewidth": 1.6}
         ax.stairs(density(values.float(), edges), edges.numpy(), color=colour, label=name, **look)  # type: ignore[arg-type]
     ax.yaxis.set_visible(False)
-    label(ax, "", "energy, low where rows are likely")
+    label(ax, "", what)
     ax.legend(loc="upper right", fontsize=8, labelcolor=INK, frameon=False)
     return render(figure)
 
