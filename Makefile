@@ -83,6 +83,10 @@ table-vae: setup ## docs/vae.md: bounds of a VAE on Fashion-MNIST, three runs of
 	$(BIN)/python -m gan_runner -m experiment=vae seed=1,2,3 train.threads=1 sweep=vae
 	$(BIN)/python scripts/table_vae.py outputs/sweeps/vae/*/
 
+table-family: setup ## docs/family.md: GANs and their relatives under one budget of time (half an hour on one core)
+	$(BIN)/python -m gan_runner +experiment=family_fashion
+	$(BIN)/python scripts/table_family.py outputs/sweeps/family_fashion
+
 table-rbm: setup ## docs/rbm.md: a Boltzmann machine beside scikit-learn's, three runs (about three minutes on one core)
 	$(BIN)/python scripts/table_rbm.py
 

@@ -62,14 +62,9 @@ better everywhere.
   at lags 1 to 250, the generated one averaged over paths.
 - GARCH(1,1), with Gaussian innovations, is fitted by `arch` to the same days and goes through the same functions. The
   bootstrap shows what chance does: single paths of the real one's length, made of its blocks of 100 days on average.
-- Settings were chosen on runs of seeds 12 and 100 to 102, trained on the first 80 % of the days: by the discriminator's
-  loss, which tells whether the game is alive, and by scores on those days. The runs below see all days, as the paper's
-  and GARCH do; no checkpoint of theirs was chosen: each is judged by its last. A choice before the last one, of a
-  faster generator against a narrower discriminator, was tried on all days with seeds 11 and 12, and one of the two came
-  out bad: EMD(1) of 0.2 and 1.5 times GARCH's.
-- The days held out did not decide: on these 487, five trial runs of four settings scored alike, EMD(1) 0.61 to 0.73
-  times that of a GARCH fitted to the first 80 %, DY(1) 0.66 to 0.73, ACF(|r|) 0.97 to 1.10, leverage 0.87 to 0.91, the
-  last choice at the upper end. So the table's seeds are fresh, but its settings were chosen on part of its days.
+- The generator's rate and the weight of R1 were chosen by days that no run had seen, with other seeds
+  ([quant-choice.md](quant-choice.md)); widths, batch and length in earlier trials on the first 80 % of the days. The
+  runs below see all days, as the paper's and GARCH do; no checkpoint of theirs was chosen: each is judged by its last.
 - Paths are wild where a return exceeds twice the real extremes; a public replication drops those, and rescales coded
   paths. Both are shown, rescaled to mean 0 and variance 1; the first line of each network is without either.
 
