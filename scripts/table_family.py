@@ -66,7 +66,7 @@ def page(rows: Any, settings: dict[Any, dict[str, Any]]) -> str:
     for loss, row in rows.iterrows():
         values = " | ".join(f"{row[name]:.3g}" for name in METRICS)
         lines.append(
-            f"| {NAMES[loss]} | {row['step']:,} | {row['minutes']:.1f} | {values} | {row['ms_per_sample']:.3g} |"
+            f"| {NAMES[loss]} | {int(row['step']):,} | {row['minutes']:.1f} | {values} | {row['ms_per_sample']:.3g} |"
         )
     first, one = rows.iloc[0], next(iter(settings.values()))
     floors = " | ".join(f"{first[f'{name}_floor']:.3g}" for name in METRICS)

@@ -8,6 +8,7 @@ from itertools import product
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from gan_runner import optimizers
@@ -396,3 +397,12 @@ def test_a_machine_learns_the_embedded_digits() -> None:
     play(run)
     found = Likelihood()(Draw(run.objective, run.state, run.source.device), run.source).scalars
     assert found["log_likelihood"] > found["log_likelihood_independent"] + 3
+
+
+def test_softplus_is_that_of_torch_also_far_out_and_has_its_gradient() -> None:
+    """To a rounding of 1 near 0 and of x where x is large; without overflow."""
+    x = torch.tensor([-1e4, -50.0, -1.0, 0.0, 1.0, 30.0, 39.0, 41.0, 1e4], requires_grad=True)
+    ours = rbm.softplus(x)
+    torch.testing.assert_close(ours, F.softplus(x), rtol=1e-6, atol=2e-7)
+    (slope,) = torch.autograd.grad(ours.sum(), x)
+    torch.testing.assert_close(slope, x.sigmoid().detach(), rtol=1e-6, atol=1e-6)

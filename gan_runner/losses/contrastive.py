@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from gan_runner.losses.objective import Objective
@@ -23,9 +24,9 @@ class Machine(Protocol):
     def decode(self, v: Tensor) -> Tensor: ...
     def inputs(self, v: Tensor) -> Tensor: ...
     def field(self, h: Tensor) -> Tensor: ...
-    def hide(self, inputs: Tensor) -> Tensor: ...
+    def hide(self, share: Tensor) -> Tensor: ...
     def mean(self, field: Tensor) -> Tensor: ...
-    def draw(self, field: Tensor) -> Tensor: ...
+    def draw(self, mean: Tensor) -> Tensor: ...
     def gibbs(self, v: Tensor, steps: int) -> Tensor: ...
     def free(self, v: Tensor, inputs: Tensor) -> Tensor: ...
     def code(self, h: Tensor) -> Tensor: ...
@@ -64,20 +65,23 @@ class CD(Objective):
         m = machine(s.nets)
         v0 = m.encode(x)
         a0 = m.inputs(v0)
-        field = m.field(m.hide(a0))
-        vk = m.gibbs(m.draw(field), self.steps - 1)
-        error = (v0 - m.mean(field)).square().mean()
-        return self.update(s, v0, a0, vk) | {"rbm/reconstruction_error": error}
+        p0 = a0.sigmoid()
+        mean = m.mean(m.field(m.hide(p0)))
+        vk = m.gibbs(m.draw(mean), self.steps - 1)
+        return self.update(s, v0, a0, p0, vk) | {"rbm/reconstruction_error": F.mse_loss(mean, v0)}
 
-    def update(self, s: State, v0: Tensor, a0: Tensor, vk: Tensor) -> Logs:
-        """One step along the gradient, from data v0 (n, visible) with logits a0 of h, and chains vk (m, visible)."""
+    def update(self, s: State, v0: Tensor, a0: Tensor, p0: Tensor, vk: Tensor) -> Logs:
+        """One step along the gradient, from data v0 (n, visible) and chains vk (m, visible).
+
+        h has the logits a0 (n, hidden) at the data, and is 1 with the probabilities p0.
+        """
         m = machine(s.nets)
         ak = m.inputs(vk)
-        p = torch.cat([a0.sigmoid() / -len(v0), ak.sigmoid() / len(vk)])
-        W = (torch.cat([v0, vk]).T @ p).to(m.W.dtype)  # one product for both phases
-        W = W + self.decay * m.W if self.decay else W
+        pk = ak.sigmoid()
+        W = torch.empty_like(m.W).addmm_(v0.T, p0, beta=0, alpha=-1 / len(v0)).addmm_(vk.T, pk, alpha=1 / len(vk))
+        W = W.add_(m.W, alpha=self.decay) if self.decay else W
         gap = m.free(v0, a0).mean() - m.free(vk, ak).mean()
-        s.players["rbm"].apply([W, vk.mean(0) - v0.mean(0), p.sum(0)])
+        s.players["rbm"].apply([W, vk.mean(0) - v0.mean(0), pk.mean(0) - p0.mean(0)])
         return {"rbm/loss": gap}
 
     def judge(self, nets: Nets, x: Tensor) -> Tensor:
@@ -93,13 +97,13 @@ class CD(Objective):
     def start(self, s: State, n: int) -> Tensor:
         """Visible states (n, visible) from which chains walk to samples."""
         m = machine(s.nets)
-        return m.draw(m.b.expand(n, -1))
+        return m.draw(m.mean(m.b).expand(n, -1))
 
     @torch.no_grad()
     def latent(self, s: State, n: int) -> Tensor:
         """(n, latent): hidden states at the ends of chains, with what else their samples are made of."""
         m = machine(s.nets)
-        return m.code(m.hide(m.inputs(m.gibbs(self.start(s, n), self.walk))))
+        return m.code(m.hide(m.inputs(m.gibbs(self.start(s, n), self.walk)).sigmoid()))
 
     def generate(self, s: State, z: Tensor) -> Tensor:
         return machine(s.nets).show(z)
@@ -136,7 +140,8 @@ class PCD(CD):
         m, chains = machine(s.nets), s.memory["chains"]
         v0 = m.encode(x)
         vk = m.gibbs(chains, self.steps)
-        logs = self.update(s, v0, m.inputs(v0), vk)
+        a0 = m.inputs(v0)
+        logs = self.update(s, v0, a0, a0.sigmoid(), vk)
         chains.copy_(vk)
         return logs
 

@@ -35,6 +35,7 @@ class Machine(Protocol):
     begin: Callable[[Tensor], None]
     log_density: Callable[[], float]
     log_sum: Callable[[Tensor], Tensor]
+    mean: Callable[[Tensor], Tensor]
     draw: Callable[[Tensor], Tensor]
     hide: Callable[[Tensor], Tensor]
     inputs: Callable[[Tensor], Tensor]
@@ -156,12 +157,13 @@ def annealed(m: Machine, base: Tensor, temperatures: int = 14_500, chains: int =
     as long as no chain has yet missed a mode that matters.
     """
     schedule = inverse_temperatures(temperatures).tolist()
-    v = m.draw(base.expand(chains, -1))
+    v = m.draw(m.mean(base).expand(chains, -1))
     log_w = torch.zeros(chains, dtype=torch.float64, device=v.device)
     for before, beta in pairwise(schedule):
         inputs, tilt = m.inputs(v), v @ (m.b - base)
         log_w += (beta - before) * tilt + (F.softplus(beta * inputs) - F.softplus(before * inputs)).double().sum(1)
-        v = m.draw((1 - beta) * base + beta * m.field(m.hide(beta * inputs)))
+        h = m.hide((beta * inputs).sigmoid())
+        v = m.draw(m.mean((1 - beta) * base + beta * m.field(h)))
     log_mean = float(log_w.logsumexp(0)) - math.log(chains)
     ratio = (log_w - log_mean).exp()
     start = len(m.c) * math.log(2) + float(m.log_sum(base[None].double()))

@@ -73,8 +73,8 @@ class Chains:
             v = m.encode(shown[0])
             for _ in range(self.columns):
                 v = m.gibbs(v, self.steps - 1)
-                h = m.hide(m.inputs(v))
+                h = m.hide(m.inputs(v).sigmoid())
                 shown.append(m.show(m.code(h)))
-                v = m.draw(m.field(h))
+                v = m.draw(m.mean(m.field(h)))
         strips = torch.stack(shown, 1).flatten(0, 1)
         return Findings(pictures={"chains": grid(source.decode(strips).cpu(), self.columns + 1)})
