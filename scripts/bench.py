@@ -290,7 +290,7 @@ def endless_rows(data: Tensor, batch: int):
 
 
 def sklearn_rbm(run: Run, precise: bool) -> Callable[[int], None]:
-    """scikit-learn's machine of as many units on the same rows, batch by batch, in float64 where it is to be precise."""
+    """scikit-learn's machine of as many units on the same rows, batch by batch, in float64 or float32."""
     from sklearn.neural_network import BernoulliRBM
 
     theirs = BernoulliRBM(cast(RBM, run.state.nets["rbm"]).c.numel(), batch_size=run.batch, random_state=0)
