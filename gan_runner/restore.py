@@ -28,15 +28,20 @@ def restore(place: Path, which: str, seed: int, device_name: str, trust: str = "
         MissingInput: there is no good checkpoint.
         Unsafe: the folder's configuration names code outside the allow-list and `trust`.
     """
+    source, draw = blank(place, seed, device_name, trust)
+    return source, draw, learn(draw, place, which)["step"]
+
+
+def blank(place: Path, seed: int, device_name: str, trust: str = "") -> tuple[Source, Draw]:
+    """A source without rows that decodes, and the draw from a run that has learned nothing yet."""
     manifest, cfg = papers(place)
     shape, kind, classes, names = (manifest["spec"][k] for k in ("shape", "kind", "classes", "names"))
     groups = tuple(manifest["spec"].get("groups", ()))  # older runs kept none
     spec = Spec(tuple(shape), kind, classes, tuple(names), groups)
-    trusted = [trust] if trust else []
-    draw, facts = model(place, which, cfg, spec, manifest["data"]["rows"], seed, pick_device(device_name), trusted)
+    device, trusted = pick_device(device_name), [trust] if trust else []
     nothing, coding = torch.empty(0, *spec.shape), construct(coding_of(manifest), "dataset", trusted, path="coding")
-    source = Source(spec, nothing, manifest["data"]["name"], coding=coding, device=draw.device)
-    return source, draw, facts["step"]
+    source = Source(spec, nothing, manifest["data"]["name"], coding=coding, device=device)
+    return source, untrained(cfg, spec, manifest["data"]["rows"], seed, device, trusted)
 
 
 def with_rows(place: Path, which: str, seed: int, device_name: str, trust: str = "") -> tuple[Source, Draw, Facts]:
@@ -53,7 +58,8 @@ def with_rows(place: Path, which: str, seed: int, device_name: str, trust: str =
     if source.digest != manifest["data"]["digest"]:
         what = f"dataset {source.name} has other rows than {place} was trained on"
         raise DataError(what, "bring back the old ones, or train on these", kept="the run folder", id="F51")
-    return source, *model(place, which, cfg, source.spec, len(source), seed, device, trusted)
+    draw = untrained(cfg, source.spec, len(source), seed, device, trusted)
+    return source, draw, learn(draw, place, which)
 
 
 def papers(place: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -64,19 +70,17 @@ def papers(place: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return manifest, config.read(place)
 
 
-def model(
-    place: Path,
-    which: str,
-    cfg: Mapping[str, Any],
-    spec: Spec,
-    rows: int,
-    seed: int,
-    device: torch.device,
-    trusted: Sequence[str],
-) -> tuple[Draw, Facts]:
-    """The draw and the manifest of a checkpoint: the newest, the best, or that of a step, such as step-00012000."""
+def untrained(
+    cfg: Mapping[str, Any], spec: Spec, rows: int, seed: int, device: torch.device, trusted: Sequence[str]
+) -> Draw:
+    """The draw from a run at step 0."""
     objective, state, _ = assemble(cfg, spec, device, trusted)
     objective.setup(state, rows)
+    return Draw(objective, state, device, seed)
+
+
+def learn(draw: Draw, place: Path, which: str) -> Facts:
+    """Load a checkpoint, the newest, the best, or that of a step, such as step-00012000; returns its manifest."""
     folder = place / CHECKPOINTS
     if which == "newest":
         _, saved, facts = checkpoint.newest(folder)
@@ -84,8 +88,8 @@ def model(
         _, saved, facts = checkpoint.best_saved(folder)
     else:
         saved, facts = checkpoint.load(folder / which)
-    state.load_state_dict(saved)
-    return Draw(objective, state, device, seed), facts
+    draw.state.load_state_dict(saved)
+    return facts
 
 
 def coding_of(manifest: Mapping[str, Any]) -> Mapping[str, Any] | None:

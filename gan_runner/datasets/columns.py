@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -95,25 +96,31 @@ class Number:
         return replace(self, knots=np.quantile(values.double().numpy(), shares).tolist())
 
     def line(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """`points`, where a tensor is."""
+        q, z = self.points
+        return q.to(like.device), z.to(like.device)
+
+    @cached_property
+    def points(self) -> tuple[Tensor, Tensor]:
         """Values and their scores (k + 2,), ascending: the knots, and a point at their distance on either side."""
-        q = torch.tensor(self.knots, dtype=torch.float64, device=like.device)
-        z = torch.special.ndtri((torch.arange(len(q), device=q.device).double() + 0.5) / len(q))
+        q = torch.tensor(self.knots, dtype=torch.float64)
+        z = torch.special.ndtri((torch.arange(len(q)).double() + 0.5) / len(q))
         far, wide = q[-1] - q[0], 2 * z[-1] + 1
         far = far.where(far > 0, 1.0)
         return torch.cat([q[:1] - far, q, q[-1:] + far]), torch.cat([z[:1] - wide, z, z[-1:] + wide])
 
     def encode(self, values: Tensor) -> Tensor:
         q, z = self.line(values)
-        v = values.double().contiguous()
-        right = torch.searchsorted(q, v).clamp(1, len(q) - 1)
+        v = values.double()
+        right = below(q, v).clamp(1, len(q) - 1)
         between = z[right - 1] + (v - q[right - 1]) * (z[right] - z[right - 1]) / (q[right] - q[right - 1])
-        last = torch.searchsorted(q, v, right=True).clamp(min=1) - 1
+        last = (len(q) - below(-q, -v)).clamp(min=1) - 1
         return torch.where(q[right] == v, (z[right] + z[last]) / 2, between).unsqueeze(1)
 
     def decode(self, x: Tensor) -> Tensor:
         q, z = self.line(x)
-        s = x.double().squeeze(1).contiguous()
-        right = torch.searchsorted(z, s).clamp(1, len(z) - 1)
+        s = x.double().squeeze(1)
+        right = below(z, s).clamp(1, len(z) - 1)
         v = q[right - 1] + (s - z[right - 1]) * (q[right] - q[right - 1]) / (z[right] - z[right - 1])
         return v.clamp(q[1], q[-2]).round(decimals=self.decimals) + 0.0  # and not -0.0
 
@@ -277,6 +284,11 @@ class Columns:
     def describe(self) -> dict[str, Any]:
         columns = [column.describe() for column in self.columns]
         return {"_target_": f"{__name__}.Columns", "columns": columns, "label": self.label}
+
+
+def below(points: Tensor, values: Tensor) -> Tensor:
+    """How many of points (k,) are below each of values (n,): `torch.searchsorted`, by what ONNX has, too."""
+    return (points < values.unsqueeze(1)).sum(1)
 
 
 # -- cells ---------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ class Machine(Protocol):
     c: Tensor
 
     def encode(self, x: Tensor) -> Tensor: ...
+    def expect(self, x: Tensor) -> Tensor: ...
     def decode(self, v: Tensor) -> Tensor: ...
     def inputs(self, v: Tensor) -> Tensor: ...
     def field(self, h: Tensor) -> Tensor: ...
@@ -89,6 +90,12 @@ class CD(Objective):
         m = machine(nets)
         v = m.encode(x)
         return -m.free(v, m.inputs(v))
+
+    def energy(self, s: State, x: Tensor) -> Tensor:
+        """F(v), of binary units at their means: between black and white it joins what it is there."""
+        m = machine(s.nets)
+        v = m.expect(x)
+        return m.free(v, m.inputs(v))
 
     def reconstruct(self, s: State, x: Tensor) -> Tensor:
         m = machine(s.nets)

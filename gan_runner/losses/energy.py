@@ -128,6 +128,9 @@ class EnergyModel(Objective):
     def features(self, nets: Nets, x: Tensor) -> Tensor:
         return model(nets).features(x)
 
+    def energy(self, s: State, x: Tensor) -> Tensor:
+        return -self.judge(s.nets, x)
+
     def summary(self, pooled: Mapping[str, Tensor]) -> dict[str, float]:
         real, fake = (-float(pooled[f"score/{name}"].float().mean()) for name in ("real", "fake"))
         return {"E_real": real, "E_fake": fake, "E_gap": fake - real}

@@ -106,6 +106,13 @@ class Objective:
         """
         return None
 
+    def energy(self, s: State, x: Tensor) -> Tensor | None:
+        """Energies (n,), lower for more likely samples (n, *shape), where samples are ends of chains; None elsewhere.
+
+        Nothing in it is random: it is what such a model is, as `generate` is what others are.
+        """
+        return None
+
     def summary(self, pooled: Mapping[str, Tensor]) -> dict[str, float]:
         """What the pooled logs of an interval mean: "quantity" to number, computed at ticks only."""
         return {}
@@ -185,6 +192,9 @@ class Around(Objective):
 
     def likelihood(self, s: State, x: Tensor, samples: int) -> Tensor | None:
         return self.game.likelihood(s, x, samples)
+
+    def energy(self, s: State, x: Tensor) -> Tensor | None:
+        return self.game.energy(s, x)
 
     def law(self, s: State) -> dict[str, Tensor] | None:
         return self.game.law(s)

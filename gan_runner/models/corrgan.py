@@ -84,4 +84,4 @@ def one_matrix(spec: roles.Spec, model: str) -> int:
 
 def unit_diagonal(x: Tensor) -> Tensor:
     """Matrices x (n, 1, p, p) with ones on the diagonal, which so has no gradient."""
-    return x.diagonal_scatter(torch.ones_like(x[..., 0]), dim1=-2, dim2=-1)
+    return x.masked_fill(torch.eye(x.shape[-1], dtype=torch.bool, device=x.device), 1.0)

@@ -57,6 +57,10 @@ class RBM(nn.Module):
         """Visible states of samples (n, *shape)."""
         raise NotImplementedError
 
+    def expect(self, x: Tensor) -> Tensor:
+        """Means (n, visible) of the visible states of samples; the states themselves where nothing is random."""
+        return self.encode(x)
+
     def decode(self, v: Tensor) -> Tensor:
         """Samples (n, *shape) of visible states or their means."""
         raise NotImplementedError
@@ -147,11 +151,14 @@ class Bernoulli(RBM):
     def encode(self, x: Tensor) -> Tensor:
         return torch.empty_like(x).uniform_(-1, 1).lt_(x).flatten(1)
 
+    def expect(self, x: Tensor) -> Tensor:
+        return (x.flatten(1) + 1) / 2
+
     def decode(self, v: Tensor) -> Tensor:
         return (2 * v - 1).view(-1, *self.shape)
 
     def a(self, v: Tensor) -> Tensor:
-        return v.new_zeros(len(v))
+        return torch.zeros_like(v[:, 0])
 
     def log_sum(self, field: Tensor) -> Tensor:
         return F.softplus(field).sum(1)
