@@ -21,6 +21,7 @@ USAGE = """gan_runner: train, resume, sample and sweep GANs from one command.
   python -m gan_runner -m loss=ns,wgan_gp seed=1,2,3      sweep
   python -m gan_runner.sample run=outputs/RUN n=64        samples from a run
   python -m gan_runner.evaluate run=outputs/RUN           its figures beside those of real rows; verify=outputs/RUN
+  python -m gan_runner.export run=outputs/RUN             its generator as a file that needs torch alone, or ONNX
   python -m gan_runner.score run=outputs/RUN data=FILE    how outlying the rows of a table are
   python -m gan_runner.compare outputs/*/*                a table of runs
 
