@@ -114,7 +114,7 @@ def judge(place: Path, settings: Settings, which: str, nodes: Mapping[str, Any])
         "settings": {k: v for k, v in asdict(settings).items() if k not in ("run", "verify", "device", "trust")},
         "checkpoint": {k: checkpoint[k] for k in ("step", "sha256")},
         "data": figures.data(source),
-        "probes": {k: dict(nodes[k]) | n_of(probes[k]) for k in used},
+        "probes": {k: dict(nodes[k]) | n_of(probes[k]) for k in nodes if k in used},
         "figures": found.figures,
         "features": found.features,
         "cost": figures.cost(watch, time.perf_counter() - began),
@@ -146,7 +146,8 @@ def show(place: Path, record: Record) -> None:
             )
     where = "{device}, threads: {threads}".format(**record["circumstances"])
     say(f"judged in {cost['judging_seconds']:.1f} s on {where}")
-    if not record["data"]["unseen_rows"] and record["data"]["rows"]:
+    seen = any("training rows" in figure["against"] for figure in record["figures"].values())
+    if seen and not record["data"]["unseen_rows"]:
         say("no rows were held out: a run with train.held_out=0.1 is judged by rows it has not seen")
     if settings["checkpoint"] == "best":
         say("the best checkpoint was chosen by one of these figures, which flatters it")

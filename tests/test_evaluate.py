@@ -67,6 +67,8 @@ def test_figures_are_those_of_training() -> None:
     again |= {f"{k}_floor": f["floor"] for k, f in record["figures"].items() if f["floor"] is not None}
     assert {"modes", "chamfer", "sliced_wasserstein"} <= found.keys()
     assert {k: again[k] for k in found} == {k: figures.finite(value) for k, value in found.items()}
+    size = {name: record["figures"][name]["n"] for name in ("modes", "chamfer", "c2st_accuracy")}
+    assert size == {"modes": 2500, "chamfer": 120, "c2st_accuracy": 60}, "samples drawn, in this order"
     assert record["checkpoint"]["step"] == 12 and record["data"]["rows"] == 240 and record["data"]["unseen_rows"] == 60
 
 
@@ -215,6 +217,12 @@ def test_a_record_holds_until_somebody_changes_it(capsys: pytest.CaptureFixture[
             record["figures"]["wasserstein_mean"][key] /= factor
         rewrite(record)
     assert judged("verify=r") == 0
+    record["checkpoint"]["sha256"] = "0" * 64
+    rewrite(record)
+    capsys.readouterr()
+    assert judged("verify=r") == 1
+    said = capsys.readouterr().out
+    assert "4 of 4 figures hold" in said and "another checkpoint than in the record" in said
 
 
 def test_a_record_is_of_its_checkpoint(capsys: pytest.CaptureFixture[str]) -> None:
