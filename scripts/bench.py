@@ -299,7 +299,11 @@ def sklearn_rbm(run: Run, dtype: str) -> Callable[[int], None]:
 
     theirs = BernoulliRBM(cast(RBM, run.state.nets["rbm"]).c.numel(), batch_size=run.batch, n_iter=1, random_state=0)
     rows = run.source.data.flatten(1).float().div(255).numpy().astype(dtype)
-    return lambda steps: theirs.fit(rows[: steps * run.batch])
+
+    def loop(steps: int) -> None:
+        theirs.fit(rows[: steps * run.batch])
+
+    return loop
 
 
 def products(run: Run) -> Callable[[int], None]:
