@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -112,15 +113,18 @@ def tracks(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def draw(found: Sequence[Path], out: Path) -> None:
-    """Samples of each run below its name, and a panel for each of a few metrics and for what a sample costs.
+    """Samples of each complete run below its name, and a panel for each of a few metrics and for what a sample costs.
 
-    Metrics that all runs share and that have a floor come first, the tracked one before all.
+    Metrics are those that all of them have, with a floor if any has one, the tracked one before all.
     """
     from gan_runner.pictures import comparison, png
 
+    found = [p for p in found if _read(p / "result.json")]
+    if not found:
+        raise MissingInput("no run is complete, so there is nothing to draw", "leave --figure out", id="F50")
     results = [_read(p / "result.json") for p in found]
     names = [" ".join(words.values()) or p.name for words, p in zip(asked(found), found, strict=True)]
-    shared = [m for m in results[0].get("metrics", {}) if all(m in r.get("metrics", {}) for r in results)]
+    shared = [m for m in results[0].get("metrics", {}) if all(_known(r, m) for r in results)]
     chosen = [m for m in shared if f"{m}_floor" in shared] or [m for m in shared if not m.endswith("_digest")]
     chosen.sort(key=lambda m: m != results[0].get("track"))
     bars = {m: [r["metrics"][m] for r in results] for m in chosen[:MOST]}
@@ -130,6 +134,11 @@ def draw(found: Sequence[Path], out: Path) -> None:
         bars["milliseconds a sample"] = [float(c or 0) for c in costs]
     pictures = [_picture(p) for p in found]
     png.write(out, comparison.comparison(names, pictures, bars, floors, logarithmic=("milliseconds a sample",)))
+
+
+def _known(result: dict[str, Any], metric: str) -> bool:
+    value = result.get("metrics", {}).get(metric)
+    return value is not None and math.isfinite(value)
 
 
 def _picture(place: Path) -> Any:

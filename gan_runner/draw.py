@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -12,6 +13,8 @@ from gan_runner.loop import reseed
 from gan_runner.losses.objective import Objective
 from gan_runner.models.packing import pack_of
 from gan_runner.state import State, evaluating
+
+T = TypeVar("T")
 
 CHUNK = 256
 """Samples made, or judged, at once."""
@@ -36,13 +39,10 @@ class Draw:
     @torch.no_grad()
     def __call__(self, n: int, *, live: bool = False) -> Tensor:
         """(n, *shape) samples, from the moving average unless `live`."""
-        s, began = self.state if live else self.state.averaged(), time.perf_counter()
+        s = self.state if live else self.state.averaged()
         with evaluating(s.nets.values()):
-            made = torch.cat([self.objective.generate(s, z) for z in self.chunks(s, n)])
-        if n >= CHUNK:
-            if made.is_cuda:
-                torch.cuda.synchronize(made.device)
-            self.cost = (time.perf_counter() - began) / n
+            made, seconds = timed(lambda: torch.cat([self.objective.generate(s, z) for z in self.chunks(s, n)]))
+        self.cost = seconds / n if n >= CHUNK else self.cost
         return made
 
     @torch.no_grad()
@@ -179,15 +179,21 @@ class Stopwatch(Draw):
     def _once(self, key: tuple[str, int, int], make: Callable[[], Tensor | None]) -> Tensor | None:
         what, n, _ = key
         if key not in self._kept:
-            began = time.perf_counter()
-            self._kept[key] = made = make()
-            if made is not None:
-                made.sum().item()  # a GPU is done only now
+            self._kept[key], seconds = timed(make)
+            if self._kept[key] is not None:
                 already, took = self.spent.get(what, (0, 0.0))
-                self.spent[what] = already + n, took + time.perf_counter() - began
+                self.spent[what] = already + n, took + seconds
         if self._kept[key] is not None:
             self.most = max(self.most, n)
         return self._kept[key]
+
+
+def timed(make: Callable[[], T]) -> tuple[T, float]:
+    """What is made, and the seconds until a GPU is done with it, too."""
+    began, made = time.perf_counter(), make()
+    if isinstance(made, Tensor) and made.is_cuda:
+        torch.cuda.synchronize(made.device)
+    return made, time.perf_counter() - began
 
 
 def slerp(a: Tensor, b: Tensor, t: float) -> Tensor:

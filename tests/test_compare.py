@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+import pytest
 import torch
 
 from gan_runner import compare
+from gan_runner.errors import MissingInput
 from gan_runner.folder import write_json, write_text
 from gan_runner.pictures import png
 from gan_runner.pictures.comparison import comparison
@@ -65,3 +67,17 @@ def test_bars_are_as_long_as_values() -> None:
     is_orange = (picture == torch.tensor([0xE8, 0x59, 0x0C], dtype=torch.uint8)).all(2).sum(1)
     lengths = is_orange[is_orange > 0].unique()
     assert abs(lengths[-1] / lengths[0] - 4) < 0.2  # but for their edges
+
+
+def test_the_figure_is_of_complete_runs_and_finite_numbers(tmp_path: Path) -> None:
+    made(tmp_path / "a", "ns", 1)
+    made(tmp_path / "b", "hinge", 1, recall=float("nan"))
+    (made(tmp_path / "c", "wgan", 1) / "result.json").unlink()
+    assert compare.compare([tmp_path], tmp_path / "t.csv", tmp_path / "f.png") == 0
+    wide = png.read(tmp_path / "f.png").shape[1]
+    (tmp_path / "b/result.json").unlink()
+    assert compare.compare([tmp_path], tmp_path / "t.csv", tmp_path / "f.png") == 0
+    assert png.read(tmp_path / "f.png").shape[1] > wide, "the recall joins when the run without one is gone"
+    (tmp_path / "a/result.json").unlink()
+    with pytest.raises(MissingInput, match="no run is complete"):
+        compare.compare([tmp_path], tmp_path / "t.csv", tmp_path / "f.png")

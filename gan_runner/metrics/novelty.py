@@ -11,6 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from gan_runner.metrics import outliers
 from gan_runner.metrics.probe import Draw
 
 CHUNK = 256
@@ -28,8 +29,7 @@ class Energy:
     """E(x), minus the score of whoever judges: -log p(x) but for a constant."""
 
     def __call__(self, draw: Draw, known: Tensor, x: Tensor) -> Tensor | None:
-        score = draw.judge(x)
-        return None if score is None else -score
+        return outliers.energy(draw, x)
 
 
 @dataclass(frozen=True)
