@@ -106,7 +106,8 @@ class Fixed:
 
     def __init__(self, samples: Tensor, law: dict[str, Tensor] | None = None):
         self.samples, self.known = samples, law
-        self.state = SimpleNamespace(nets={"discriminator": Height()}, averaged=lambda: None)
+        nets = {"discriminator": Height()}
+        self.state = SimpleNamespace(nets=nets, averaged=lambda: SimpleNamespace(nets=nets))
         self.objective = SimpleNamespace(generate=lambda s, z: Line()(z))
 
     def __call__(self, n: int, *, live: bool = False) -> Tensor:

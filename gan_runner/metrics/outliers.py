@@ -70,10 +70,25 @@ def rarity(draw: Draw, x: Tensor) -> Tensor:
 
 
 def inversion(draw: Draw, x: Tensor, steps: int = 500, weight: float = 0.1, rate: float = 0.02) -> Tensor | None:
-    """AnoGAN's scores (m,), min over z of (1 - weight) |x - G(z)|_1 + weight |f(x) - f(G(z))|_1 (Schlegl et al. 2017).
+    """AnoGAN's scores (m,): what is left of each row where `invert` has found the latent that makes it best.
 
-    f is the last hidden layer of the discriminator. A generator that makes every row of the space, as an affine one of
-    full rank does, inverts outliers, too: there only the way matters that Adam has from the prior.
+    A generator that makes every row of the space, as an affine one of full rank does, inverts outliers, too: there only
+    the way matters that Adam has from the prior.
+
+    Returns:
+        None where there is no discriminator.
+    """
+    found = invert(draw, x, steps, weight, rate)
+    return None if found is None else found[1].cpu().double()
+
+
+def invert(
+    draw: Draw, x: Tensor, steps: int = 500, weight: float = 0.1, rate: float = 0.02
+) -> tuple[Tensor, Tensor] | None:
+    """Latents (m, latent) that make rows (m, *shape) best, and residuals (m,) (AnoGAN, Schlegl et al. 2017).
+
+    That is min over z of (1 - weight) |x - G(z)|_1 + weight |f(x) - f(G(z))|_1, f the discriminator's last hidden
+    layer.
 
     Args:
         steps: of Adam, from latents drawn from the prior.
@@ -86,7 +101,7 @@ def inversion(draw: Draw, x: Tensor, steps: int = 500, weight: float = 0.1, rate
     if "discriminator" not in draw.state.nets:
         return None
     s, D = draw.state.averaged(), draw.state.nets["discriminator"]
-    training = D.training
+    modes = {net: net.training for net in [*s.nets.values(), D]}
     z = draw.latents(len(x)).clone().requires_grad_(True)
     adam = torch.optim.Adam([z], lr=rate)
 
@@ -95,14 +110,16 @@ def inversion(draw: Draw, x: Tensor, steps: int = 500, weight: float = 0.1, rate
         seen = (D.features(x) - D.features(made)).flatten(1)
         return (1 - weight) * (x - made).flatten(1).abs().sum(1) + weight * seen.abs().sum(1)
 
-    D.eval()
+    for net in modes:
+        net.eval()
     with torch.enable_grad():
         for _ in range(steps):
             (z.grad,) = torch.autograd.grad(residual().sum(), z)
             adam.step()
         found = residual().detach()
-    D.train(training)
-    return found.cpu().double()
+    for net, mode in modes.items():
+        net.train(mode)
+    return z.detach(), found
 
 
 SCORES: dict[str, Callable[[Draw, Tensor], Tensor | None]] = {
