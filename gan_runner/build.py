@@ -14,7 +14,7 @@ from torch import nn
 from gan_runner import program
 from gan_runner.construct import construct
 from gan_runner.datasets.spec import Source, Spec
-from gan_runner.datasets.split import split
+from gan_runner.datasets.split import select, split
 from gan_runner.errors import DataError, Unavailable, UsageError
 from gan_runner.loop import Run
 from gan_runner.losses.objective import Beginner, Generator, Objective
@@ -78,7 +78,9 @@ def build(cfg: Mapping[str, Any]) -> Run:
 def load(cfg: Mapping[str, Any], trust: Sequence[str]) -> Source:
     """The data, on the CPU, with the rows held out that the configuration wants held out."""
     source: Source = construct(cfg["dataset"], "dataset", trust)
-    return split(source, cfg["train"]["held_out"]) if cfg["train"]["held_out"] else source
+    aside = {"held_out": 0.0, "selection": 0.0, **cfg["train"]}  # older runs know no selection
+    source = split(source, aside["held_out"]) if aside["held_out"] else source
+    return select(source, aside["selection"]) if aside["selection"] else source
 
 
 def assemble(

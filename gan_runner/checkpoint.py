@@ -236,10 +236,10 @@ def newest(folder: Path) -> Saved:
     raise MissingInput(f"no good checkpoint in {folder}", "start a new run", kept="the folder", id="F04")
 
 
-def best(folder: Path) -> float | None:
-    """The metric of the best checkpoint, if one was marked and is still there."""
+def best(folder: Path) -> tuple[int, float] | None:
+    """Step and metric of the best checkpoint, if one was marked and is still there."""
     marked = _marked(folder)
-    return marked[1] if marked else None
+    return (_number(marked[0]), marked[1]) if marked else None
 
 
 def best_saved(folder: Path) -> Saved:

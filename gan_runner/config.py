@@ -42,7 +42,9 @@ class Train:
     channels_last: bool = True  # memory layout of image networks
     matmul: str = "highest"  # highest | high | medium: torch.set_float32_matmul_precision
     threads: int = 0  # CPU threads; 0 means all cores, or this job's share of them in a sweep
+    patience: int | None = None  # steps without a better probes.track, after which a run ends
     held_out: float = 0.0  # share of the rows that training never sees, where the data set keeps none itself
+    selection: float = 0.0  # share of the other rows that looks judge by; evaluate then judges by those held out
     deterministic: bool = False  # torch.use_deterministic_algorithms
     log_every: int = MISSING  # steps between two rows of metrics.jsonl
     checkpoint_every: int = MISSING  # steps
@@ -126,7 +128,9 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "train.checkpoint_every": POSITIVE,
     "train.checkpoint_keep": (lambda v: v >= 2, "2 or above: one good checkpoint must survive a damaged newest one"),
     "train.rollbacks": NOT_NEGATIVE,
+    "train.patience": POSITIVE,
     "train.held_out": (lambda v: 0 <= v < 1, "a share in [0, 1)"),
+    "train.selection": (lambda v: 0 <= v < 1, "a share in [0, 1)"),
     "discriminator_norm": one_of("batch", "instance", "group", "layer", "none"),
 }
 
@@ -149,6 +153,9 @@ def check(cfg: DictConfig) -> None:
             continue
         if (isinstance(value, float) and not math.isfinite(value)) or not fits(value):
             raise UsageError(f"{key}={value} is out of range", f"choose {allowed}", id="F61")
+    if cfg.train.patience is not None and not OmegaConf.select(cfg, "probes.track"):
+        fix = "name a metric that a probe finds: probes.track=frechet, or -precision where more is better"
+        raise UsageError("train.patience waits for a better probes.track, and there is none", fix, id="F59")
     given = [k for k in ("steps", "epochs", "images") if cfg.train[k] is not None]
     if len(given) > 1:
         both = " and ".join(f"train.{k}" for k in given)
@@ -156,7 +163,7 @@ def check(cfg: DictConfig) -> None:
 
 
 FREE = re.compile(
-    r"(train\.(steps|epochs|images|minutes|default_steps|log_every|checkpoint_\w+|rollbacks|threads|program|precision|channels_last|matmul)"
+    r"(train\.(steps|epochs|images|minutes|patience|default_steps|log_every|checkpoint_\w+|rollbacks|threads|program|precision|channels_last|matmul)"
     r"|schedule\..*|optimizer\.(\w+\.)?lr|probes\..*|dataset\.(root|path|download)"
     r"|loss\..*weight|discriminator_norm)"
 )

@@ -149,8 +149,8 @@ def show(place: Path, record: Record) -> None:
     seen = any("training rows" in figure["against"] for figure in record["figures"].values())
     if seen and not record["data"]["unseen_rows"]:
         say("no rows were held out: a run with train.held_out=0.1 is judged by rows it has not seen")
-    if settings["checkpoint"] == "best":
-        say("the best checkpoint was chosen by one of these figures, which flatters it")
+    if settings["checkpoint"] == "best" and "unseen_by_looks" not in record["data"]:
+        say("the best checkpoint was chosen by one of these figures, which flatters it: train with train.selection=0.1")
 
 
 # -- the record again ------------------------------------------------------------------------------

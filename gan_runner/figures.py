@@ -186,7 +186,8 @@ def data(source: Source) -> dict[str, Any]:
     """What a record says about the rows."""
     held = source.held_out
     unseen = {"unseen_rows": len(held), "unseen_digest": held.digest} if held else {"unseen_rows": 0}
-    return {"name": source.name, "digest": source.digest, "rows": len(source), **unseen}
+    clean = {"unseen_by_looks": True} if source.reported else {}  # nor by whoever chose a checkpoint
+    return {"name": source.name, "digest": source.digest, "rows": len(source), **unseen, **clean}
 
 
 def cost(draw: Stopwatch, seconds: float) -> dict[str, Any]:

@@ -37,6 +37,7 @@ class Recorder:
         facts: what the manifest of each checkpoint says about the run.
         stop: may ask to save now.
         minutes: of training itself, after which the run ends; None for no limit.
+        patience: steps without a better tracked metric, after which the run ends; None for no end to it.
         strict: raise what a probe raises instead of warning.
     """
 
@@ -53,6 +54,7 @@ class Recorder:
         facts: Mapping[str, Any],
         stop: Stop,
         minutes: float | None = None,
+        patience: int | None = None,
         strict: bool = False,
     ):
         self.run, self.folder, self.logbook, self.console = run, folder, logbook, console
@@ -64,11 +66,12 @@ class Recorder:
         self.looked: dict[str, int] = {}
         self.films: set[str] = set()
         self.saved = self.reported = run.state.clock.step
-        known, worst = checkpoint.best(self.checkpoints), math.inf if run.falling else -math.inf
-        self.best = worst if known is None else known
+        worst = math.inf if run.falling else -math.inf
+        self.best_step, self.best = checkpoint.best(self.checkpoints) or (0, worst)
         self.busy, self.mark, self.rate = 0.0, time.monotonic(), 0.0
         self.seen = run.state.clock.seen
         self.limit = math.inf if minutes is None else 60 * minutes
+        self.patience = math.inf if patience is None else patience
         self.facts.setdefault("training_seconds", 0.0)  # of training itself, up to the last report
 
     @property
@@ -209,6 +212,8 @@ class Recorder:
                 self.metrics |= found.scalars
                 self.logbook.scalars(step, {tag(name): value for name, value in found.scalars.items()})
             improved |= self.improves(found.scalars)
+            if self.run.track in found.scalars and self.best_step + self.patience <= step < self.run.steps:
+                self.end(f"{self.run.track} has not been better than {self.best:.4g}, of step {self.best_step:,}")
             if found.stop:
                 self.end(found.stop)
         self.busy += time.monotonic() - began
@@ -226,7 +231,8 @@ class Recorder:
         if not math.isfinite(value):
             return False
         better = value < self.best if self.run.falling else value > self.best
-        self.best = value if better else self.best
+        if better:
+            self.best, self.best_step = value, self.run.state.clock.step
         return better
 
     # -- checkpoints -------------------------------------------------------------------------------

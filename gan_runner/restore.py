@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,8 @@ def blank(place: Path, seed: int, device_name: str, trust: str = "") -> tuple[So
 def with_rows(place: Path, which: str, seed: int, device_name: str, trust: str = "") -> tuple[Source, Draw, Facts]:
     """(the source with the rows of training and those held out, the draw, the checkpoint's manifest) of a run folder.
 
+    Held out are those that no look in training has seen either, where the run kept such rows.
+
     Raises:
         DataError: the data are not those of training any more.
         Fault: as of `restore`, and of the data set.
@@ -54,7 +57,8 @@ def with_rows(place: Path, which: str, seed: int, device_name: str, trust: str =
     manifest, cfg = papers(place)
     device, trusted = pick_device(device_name), [trust] if trust else []
     torch.set_num_threads(cfg["train"]["threads"] or torch.get_num_threads())
-    source = load(cfg, trusted).to(device)
+    source = load(cfg, trusted)
+    source = replace(source, held_out=source.reported or source.held_out).to(device)
     if source.digest != manifest["data"]["digest"]:
         what = f"dataset {source.name} has other rows than {place} was trained on"
         raise DataError(what, "bring back the old ones, or train on these", kept="the run folder", id="F51")

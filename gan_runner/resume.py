@@ -45,7 +45,10 @@ def finished(place: Path, cfg: Mapping[str, Any]) -> float | None:
 
 def budget(cfg: Mapping[str, Any]) -> list[Any]:
     """How long to train: the settings that say so, and the rule that may end it earlier."""
-    return [*(cfg["train"].get(k) for k in ("steps", "epochs", "images", "default_steps", "minutes")), cfg.get("stop")]
+    return [
+        *(cfg["train"].get(k) for k in ("steps", "epochs", "images", "default_steps", "minutes", "patience")),
+        cfg.get("stop"),
+    ]
 
 
 def check_same(place: Path, cfg: Mapping[str, Any]) -> list[str]:

@@ -110,6 +110,7 @@ def open_recorder(run: Run, place: Path, cfg: Mapping[str, Any], stop: Stop, fac
         facts=facts,
         stop=stop,
         minutes=train["minutes"],
+        patience=train["patience"],
         strict=cfg["strict"],
     )
 

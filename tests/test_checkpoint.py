@@ -110,7 +110,7 @@ def test_the_newest_and_the_best_are_kept(tmp_path: Path) -> None:
         if step == 99_999_998:
             checkpoint.mark_best(tmp_path, step, 1.5)
     kept = ["best.json", "step-100000000", "step-100000001", "step-99999998"]
-    assert names(tmp_path) == kept and checkpoint.best(tmp_path) == 1.5
+    assert names(tmp_path) == kept and checkpoint.best(tmp_path) == (99_999_998, 1.5)
     assert checkpoint.best_saved(tmp_path)[1]["clock"] == {"step": 99_999_998}
     checkpoint.mark_best(tmp_path, 100_000_001, 1.25)
     save(tmp_path, 100_000_002, 100_000_003, keep=3)

@@ -47,7 +47,8 @@ class Source:
         data: (n, *spec.shape); uint8 pixels for images, float32 otherwise.
         name: what to call it in tables and file names.
         labels: (n,) int64, for evaluation and conditional models; never seen by an unconditional game.
-        held_out: a second split that training never sees.
+        held_out: a second split that training never sees, by which looks judge.
+        reported: a third split that no look in training sees, either, for `gan_runner.evaluate` alone.
         truth: what a simulator knows and data does not: mode centres, location, scatter, outlier flags.
         coding: how all but images were brought to the scale of training; None where they were not touched.
         digest: hex sha256 of the decoded rows; part of a run's fingerprint.
@@ -59,6 +60,7 @@ class Source:
     name: str = "data"
     labels: Tensor | None = None
     held_out: Source | None = None
+    reported: Source | None = None
     truth: Mapping[str, Tensor] = field(default_factory=dict)
     coding: Coding | None = None
     digest: str = ""

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from gan_runner.datasets.spec import Source
-from gan_runner.errors import DataError
+from gan_runner.errors import DataError, UsageError
 
 PER_ROW = frozenset({"outlier", "blocks"})
 """What a simulator knows of each row; the rest of its truth is about all of them."""
 
 
-def split(source: Source, share: float) -> Source:
+def split(source: Source, share: float, aside: str = "test") -> Source:
     """The source with a share of its rows moved to `held_out`; one that holds rows back already stays as it is.
 
     Which rows depends on their number and the share alone. Those of a series are the last ones, since neighbours in
@@ -24,6 +24,7 @@ def split(source: Source, share: float) -> Source:
 
     Args:
         share: in (0, 1).
+        aside: the name of the rows moved, part of their digest.
 
     Raises:
         DataError: no row would be left on one side.
@@ -43,7 +44,22 @@ def split(source: Source, share: float) -> Source:
         raise DataError(f"train.held_out={share}: all windows overlap those held out", "set dataset.held_out", id="F51")
     seen, unseen = order[:kept].sort().values, order[kept:].sort().values
     note = f"{n - kept} of {n} rows held out"
-    return replace(part(source, seen, "train"), held_out=part(source, unseen, "test"), notes=(*source.notes, note))
+    return replace(part(source, seen, "train"), held_out=part(source, unseen, aside), notes=(*source.notes, note))
+
+
+def select(source: Source, share: float) -> Source:
+    """The source with a share of its training rows as its `held_out`, and what was held out before as `reported`.
+
+    So that whoever chooses by what looks find, as the best checkpoint is chosen, does not choose by what is reported.
+
+    Raises:
+        UsageError: nothing is held out, so that nothing would be left to report.
+        DataError: no row would be left on one side.
+    """
+    if source.held_out is None:
+        what = f"train.selection={share} leaves dataset {source.name} no rows to report, since it holds none out"
+        raise UsageError(what, "set train.held_out=0.1 as well", id="F59")
+    return replace(split(replace(source, held_out=None), share, "selection"), reported=source.held_out)
 
 
 def overlap(windows: Tensor) -> int:
