@@ -23,6 +23,7 @@ from gan_runner.metrics.probe import Probe
 from gan_runner.metrics.stopping import CHECKS, suit
 from gan_runner.models.packing import pack_of
 from gan_runner.state import Clock, State, evaluating
+from gan_runner.watch.alarm import Alarm
 
 SHOWN = 50_000
 """Real rows, at most, from which networks take their first values."""
@@ -49,6 +50,7 @@ def build(cfg: Mapping[str, Any]) -> Run:
             id="F51",
         )
     probes, track = build_probes(cfg["probes"], source.spec, trust)
+    alarms = build_alarms(cfg["watch"], train["rollbacks"], trust)
     objective, state, layout = assemble(cfg, source.spec, device, trust)
     source = source.to(device)
     begin(state, source)
@@ -64,6 +66,7 @@ def build(cfg: Mapping[str, Any]) -> Run:
         state=state,
         program=program.make(train["program"], objective, state, train["precision"], layout),
         probes=probes,
+        alarms=alarms,
         steps=steps,
         images=images,
         batch=batch,
@@ -241,3 +244,14 @@ def build_probes(node: Mapping[str, Any], spec: Spec, trust: Sequence[str]) -> t
                 id="F59",
             )
     return probes, node.get("track")
+
+
+def build_alarms(node: Mapping[str, Any] | None, rollbacks: int, trust: Sequence[str]) -> dict[str, Alarm]:
+    """Alarms by name; one that is to roll back must be allowed to."""
+    chosen = {k: v for k, v in (node or {}).items() if isinstance(v, Mapping)}
+    alarms = {name: construct(v, "watch", trust, path=f"watch.{name}") for name, v in chosen.items()}
+    for name, alarm in alarms.items():
+        if alarm.policy == "rollback" and not rollbacks:
+            what = f"watch.{name}.policy=rollback, but train.rollbacks=0 allows none"
+            raise UsageError(what, "set train.rollbacks=3", id="F61")
+    return alarms

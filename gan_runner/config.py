@@ -49,7 +49,7 @@ class Train:
     log_every: int = MISSING  # steps between two rows of metrics.jsonl
     checkpoint_every: int = MISSING  # steps
     checkpoint_keep: int = 2  # newest ones kept, besides the best
-    rollbacks: int = 0  # times to go on from the newest checkpoint, with other random numbers, when training diverges
+    rollbacks: int = 0  # times to go on from an older checkpoint, with other random numbers, when training goes wrong
 
 
 @dataclass
@@ -83,6 +83,7 @@ class Config:
     schedule: Any = MISSING
     probes: Any = MISSING
     stop: Any = MISSING
+    watch: Any = MISSING
 
 
 def job_name(overrides: str, number: int) -> str:
@@ -144,7 +145,7 @@ def check(cfg: DictConfig) -> None:
     for prefix, node, kind in (("", cfg, Config), ("train.", cfg.train, Train), ("run.", cfg.run, RunFolder)):
         for name in node.keys() - {"hydra", *(f.name for f in fields(kind))}:
             raise UsageError(f"unknown key '{prefix}{name}'", "see --cfg job for all keys", id="F60")
-    for group in ("dataset", "model", "loss", "optimizer", "schedule", "probes", "stop"):
+    for group in ("dataset", "model", "loss", "optimizer", "schedule", "probes", "stop", "watch"):
         if OmegaConf.is_missing(cfg, group):
             raise UsageError(f"{group} is missing", f"choose one with {group}=", id="F60")
     for key, (fits, allowed) in RANGES.items():

@@ -22,6 +22,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "schedule": ("gan_runner.schedules",),
     "probes": ("gan_runner.metrics", "gan_runner.pictures", "gan_runner.datasets"),
     "stop": ("gan_runner.metrics",),
+    "watch": ("gan_runner.watch",),
 }
 """Config group -> the modules whose classes its YAML may name; `trust=[...]` adds the user's own."""
 

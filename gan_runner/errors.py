@@ -69,6 +69,14 @@ class Unsafe(Fault):
 
 
 class Diverged(Fault):
-    """A loss, a weight or a buffer is no longer finite."""
+    """A loss, a weight or a buffer is no longer finite, or an alarm sounded whose policy is not to go on.
+
+    Args:
+        right: the last step that a rollback may go back to; -1 for none.
+    """
 
     code = 79
+
+    def __init__(self, what: str, fix: str, *, kept: str, id: str, right: int):
+        super().__init__(what, fix, kept=kept, id=id)
+        self.right = right

@@ -28,6 +28,9 @@ class Closes(Protocol):
 T = TypeVar("T", bound=Closes)
 R = TypeVar("R")
 
+TAIL = 1000
+"""Rows of earlier sessions that are remembered."""
+
 
 class Sink(Generic[T]):
     """Something to write to that may fail: it warns once, is opened anew at the next call, and never raises."""
@@ -68,6 +71,9 @@ class Logbook:
         folder: of the run.
         start: steps done before this session, 0 for a new run.
         console: its log takes the tracebacks of what failed.
+
+    Attributes:
+        past: the last rows of earlier sessions.
     """
 
     def __init__(self, folder: Path, *, start: int, console: Console):
@@ -78,6 +84,7 @@ class Logbook:
         self.events = Sink("to TensorBoard", lambda: Events(folder / "tb", self.newest + 1), console)
         self.album = Sink("pictures", lambda: Album(folder / "pictures"), console)
         self.began = time.monotonic() - (self.rows(lambda rows: rows.seconds) or 0.0)
+        self.past = self.rows(lambda rows: rows.past) or []
 
     # -- numbers of every step ---------------------------------------------------------------------
 
@@ -171,12 +178,14 @@ class Rows:
 
     Attributes:
         seconds: the time of that row.
+        past: up to TAIL rows, that row the last.
     """
 
     def __init__(self, path: Path, newest: int):
         text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
         kept = [(line, row) for line in text.splitlines() if (row := _parsed(line)) and row["step"] <= newest]
         self.seconds: float = kept[-1][1]["time"] if kept else 0.0
+        self.past = [row for _, row in kept[-TAIL:]]
         if (whole := "".join(f"{line}\n" for line, _ in kept)) != text:
             write_text(path, whole)
         self.file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - open until close()

@@ -15,6 +15,7 @@ from gan_runner.losses.objective import Objective
 from gan_runner.metrics.probe import Probe
 from gan_runner.program import Program
 from gan_runner.state import Logs, State
+from gan_runner.watch.alarm import Alarm
 
 
 @dataclass
@@ -35,6 +36,7 @@ class Run:
     state: State
     program: Program
     probes: dict[str, Probe]
+    alarms: dict[str, Alarm]
     steps: int
     images: int
     batch: int

@@ -22,6 +22,8 @@ from gan_runner.logbook import Logbook
 from gan_runner.loop import Run
 from gan_runner.signals import Stop
 from gan_runner.state import Logs
+from gan_runner.watch.alarm import Alert
+from gan_runner.watchdog import Watchdog
 
 START, END = -1, 0
 """Values of a probe's `every` that mean "before the first step" and "after the last"."""
@@ -73,6 +75,8 @@ class Recorder:
         self.limit = math.inf if minutes is None else 60 * minutes
         self.patience = math.inf if patience is None else patience
         self.facts.setdefault("training_seconds", 0.0)  # of training itself, up to the last report
+        self.watchdog = Watchdog(run, folder, logbook, console, self.draw, self.facts)
+        self.row: dict[str, float] = {}
 
     @property
     def checkpoints(self) -> Path:
@@ -91,6 +95,7 @@ class Recorder:
         step = self.run.state.clock.step
         if step % self.log_every == 0:
             self.report()
+            self.heed()
         if self.limit < math.inf:
             self.keep_time()
         self.console.progress(step, self.rate, self.losses)
@@ -129,12 +134,39 @@ class Recorder:
         for name, player in self.run.state.players.items():
             values[f"gradient/{name}"] = float(player.gradient_norm())
             values[f"optimizer/{name}_lr"] = player.rate
+        began = time.monotonic()
+        values |= self.watchdog.measure()
+        self.check_state()
+        self.busy += time.monotonic() - began
         values |= self.speed()
         self.logbook.scalars(clock.step, values)
+        self.row = {"step": clock.step, **values}
         if clock.step % (10 * self.log_every) == 0:
             for name in ("real", "fake"):
                 if f"score/{name}" in pooled:
                     self.logbook.histogram(clock.step, f"score/{name}", pooled[f"score/{name}"])
+
+    def heed(self) -> None:
+        """Say what alarms hear at this tick, and do not go on where one is not to warn alone."""
+        began = time.monotonic()
+        for alert in self.watchdog.hear(self.row):
+            self.watchdog.sound(alert)
+            if alert.policy != "warn":
+                raise self.alarmed(alert)
+        self.busy += time.monotonic() - began
+
+    def alarmed(self, alert: Alert) -> Diverged:
+        """Why the run does not go on; one that stops keeps what it has come to."""
+        stops = alert.policy == "stop"
+        if stops:
+            self.save()
+        return Diverged(
+            f"alarm {alert.name} at step {self.run.state.clock.step:,}: {alert.what}, since step {alert.since:,}",
+            f"try {alert.advice}; or go on with resume={self.folder} watch=warn",
+            kept=f"the checkpoint of step {self.saved:,} in {self.checkpoints}",
+            id="F69",
+            right=-1 if stops else alert.right,
+        )
 
     def speed(self) -> dict[str, float]:
         """Images per second of training itself since the last report, its minutes so far, and memory in MiB."""
@@ -177,11 +209,14 @@ class Recorder:
     def divergence(self, name: str, step: int) -> Diverged:
         rates = ", ".join(f"{who} {player.rate:g}" for who, player in self.run.state.players.items())
         torch.save(self.run.state.state_dict(), _made(self.folder / "diverged") / "state.pt")
+        what, advice = f"{name} is not finite", "a lower optimizer.lr, or a loss with a penalty such as loss=r3gan"
+        self.watchdog.sound(Alert("non_finite", what, step, self.saved, "stop", advice))
         return Diverged(
-            f"{name} is not finite at step {step:,} (learning rates: {rates}); state dumped to {self.folder}/diverged",
-            "lower optimizer.lr, or choose a loss with a penalty such as loss=r3gan",
+            f"{what} at step {step:,} (learning rates: {rates}); state dumped to {self.folder}/diverged",
+            f"try {advice}",
             kept=f"the checkpoint of step {self.saved:,} in {self.checkpoints}",
             id="F11",
+            right=self.saved,
         )
 
     # -- probes ------------------------------------------------------------------------------------

@@ -87,7 +87,7 @@ def check_same(place: Path, cfg: Mapping[str, Any]) -> list[str]:
 def pick_up(run: Run, place: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
     """Put the newest good checkpoint in place; returns `facts` with what was saved beside it."""
     known = load_newest(run, place)
-    facts = {"rollbacks": known.get("rollbacks", 0), **facts}
+    facts = {"rollbacks": known.get("rollbacks", 0), "alarms": known.get("alarms", []), **facts}
     facts["training_seconds"] = known.get("training_seconds", 0.0)
     if known.get("stopped") and known["budget"] == facts["budget"]:  # killed before it could say that it is over
         run.steps, facts["stopped"] = run.state.clock.step, known["stopped"]

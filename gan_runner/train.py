@@ -80,14 +80,16 @@ def play(
     except Exception as error:  # whatever it was, `explain` makes a fault of it and the status stays true
         fault = explain(error, recorder, cfg)
         rollbacks = facts.get("rollbacks", 0) + 1
-        if not isinstance(fault, Diverged) or not recorder.saved or rollbacks > cfg["train"]["rollbacks"]:
+        allowed = isinstance(fault, Diverged) and rollbacks <= cfg["train"]["rollbacks"]
+        if not allowed or not (back := checkpoint.go_back(place / "ckpt", fault.right)):
             failed(recorder, fault)
             raise fault from error
-        warnings.warn(f"{fault.what}; rollback {rollbacks} to step {recorder.saved:,}", stacklevel=2)
+        warnings.warn(f"{fault.what}; rollback {rollbacks} to {back.name}", stacklevel=2)
+        facts = {**facts, "rollbacks": rollbacks, "alarms": recorder.facts["alarms"]}
     finally:
         gc.unfreeze()
         recorder.logbook.close()
-    return play(build(cfg), place, cfg, stop, {**facts, "rollbacks": rollbacks}, fresh=False)
+    return play(build(cfg), place, cfg, stop, facts, fresh=False)
 
 
 def open_recorder(run: Run, place: Path, cfg: Mapping[str, Any], stop: Stop, facts: Mapping[str, Any]) -> Recorder:

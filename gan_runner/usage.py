@@ -18,7 +18,7 @@ FLAGS = (
     *("--config-dir", "-cd", "--experimental-rerun", "--info", "-i"),
 )
 GROUPS = (
-    *("dataset", "model", "loss", "optimizer", "schedule", "train", "probes", "stop", "experiment"),
+    *("dataset", "model", "loss", "optimizer", "schedule", "train", "probes", "stop", "watch", "experiment"),
     *("loss/game", "loss/method", "loss/sampler"),
 )
 

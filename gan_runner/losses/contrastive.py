@@ -56,6 +56,7 @@ class CD(Objective):
 
     players: ClassVar = {"rbm": ("rbm",)}
     averaged: ClassVar = ("rbm",)
+    slow: ClassVar = True
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.walk < 0 or not self.decay >= 0:

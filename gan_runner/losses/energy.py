@@ -95,6 +95,7 @@ class EnergyModel(Objective):
 
     players: ClassVar = {"energy": ("energy",)}
     averaged: ClassVar = ("energy",)
+    slow: ClassVar = True
 
     def __post_init__(self) -> None:
         if self.weight < 0:

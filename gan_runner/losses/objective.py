@@ -44,10 +44,12 @@ class Objective:
     Attributes:
         players: who moves which roles, and so which networks a model must offer.
         averaged: the roles that make samples and are sampled through their moving average.
+        slow: whether samples are the ends of chains, so that a look at some costs as much as many steps.
     """
 
     players: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     averaged: ClassVar[tuple[str, ...]] = ("generator",)
+    slow: ClassVar[bool] = False
 
     @property
     def per_sample(self) -> bool:
@@ -153,6 +155,10 @@ class Around(Objective):
     @property
     def averaged(self) -> tuple[str, ...]:  # type: ignore[override]
         return self.game.averaged
+
+    @property
+    def slow(self) -> bool:  # type: ignore[override]
+        return self.game.slow
 
     @property
     def per_sample(self) -> bool:
