@@ -100,12 +100,15 @@ def sweep(folder: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def go_back(folder: Path, step: int) -> Path | None:
-    """Put aside, as `.bad-*`, all checkpoints newer than `step`; the newest that is left, None and no change if none is."""
+def go_back(folder: Path, step: int) -> int | None:
+    """Put aside, as `.bad-*`, all checkpoints newer than `step`; returns that of the newest left.
+
+    Where none would be left, nothing is done, and the answer is None.
+    """
     left = [path for path in steps(folder) if _number(path) <= step]
     for path in steps(folder)[len(left) :] if left else []:
         os.rename(path, path.with_name(f".bad-{path.name}-{uuid4().hex[:8]}"))
-    return left[-1] if left else None
+    return _number(left[-1]) if left else None
 
 
 def _write(draft: Path, state: Mapping[str, Any], body: dict[str, Any]) -> None:

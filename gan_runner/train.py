@@ -81,10 +81,10 @@ def play(
         fault = explain(error, recorder, cfg)
         rollbacks = facts.get("rollbacks", 0) + 1
         allowed = isinstance(fault, Diverged) and rollbacks <= cfg["train"]["rollbacks"]
-        if not allowed or not (back := checkpoint.go_back(place / "ckpt", fault.right)):
+        if not allowed or (back := checkpoint.go_back(place / "ckpt", fault.right)) is None:
             failed(recorder, fault)
             raise fault from error
-        warnings.warn(f"{fault.what}; rollback {rollbacks} to {back.name}", stacklevel=2)
+        warnings.warn(f"{fault.what}; rollback {rollbacks} to step {back:,}", stacklevel=2)
         facts = {**facts, "rollbacks": rollbacks, "alarms": recorder.facts["alarms"]}
     finally:
         gc.unfreeze()

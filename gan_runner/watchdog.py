@@ -33,9 +33,7 @@ class Watchdog:
         facts: what the status and the manifest of each checkpoint say about the run; alerts join its "alarms".
     """
 
-    def __init__(
-        self, run: Run, folder: Path, logbook: Logbook, console: Console, draw: Draw, facts: dict[str, Any]
-    ):
+    def __init__(self, run: Run, folder: Path, logbook: Logbook, console: Console, draw: Draw, facts: dict[str, Any]):
         self.run, self.folder, self.logbook, self.console, self.draw = run, folder, logbook, console, draw
         self.facts, self.blind = facts, set[str]()
         self.rows: deque[Row] = deque((known(row) for row in logbook.past if TICK in row), KEPT)

@@ -25,7 +25,10 @@ ROOMS = {
     "metrics": ({"metrics", "pictures"}, {"torch", "numpy", "scipy", "sklearn", "filelock", "arch"}),
     "pictures": ({"pictures", "metrics"}, {"torch", "numpy", "PIL", "matplotlib", "scipy", "sklearn"}),
     "state": ({"parallel", "schedules"}, {"torch"}),
-    "loop": ({"state", "parallel", "program", "datasets.draws", "losses.objective", "metrics.probe", "watch.alarm"}, {"torch"}),
+    "loop": (
+        {"state", "parallel", "program", "datasets.draws", "losses.objective", "metrics.probe", "watch.alarm"},
+        {"torch"},
+    ),
     "watch": ({"watch", "metrics.probe"}, {"torch"}),
     "program": ({"state", "optimizers"}, {"torch"}),
     "checkpoint": ({"folder"}, {"torch"}),

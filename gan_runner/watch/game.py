@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 
 from gan_runner.datasets.spec import Source
 from gan_runner.metrics.probe import Draw
@@ -27,8 +28,7 @@ class Frozen(Alarm):
 
     @torch.no_grad()
     def measure(self, draw: Draw, source: Source) -> dict[str, float]:
-        norms = {name: torch._foreach_norm(player.params) for name, player in draw.state.players.items()}
-        return {f"health/weights_{name}": float(torch.stack(n).double().norm()) for name, n in norms.items()}
+        return {f"health/weights_{name}": float(norm(p.params)) for name, p in draw.state.players.items()}
 
     def symptom(self, rows: Sequence[Row]) -> str:
         now, before = rows[-1], rows[-2] if len(rows) > 1 else {}
@@ -89,21 +89,32 @@ class Saturated(Alarm):
 
 @dataclass(frozen=True)
 class Vanishing(Alarm):
-    """The gradient of a player is a vanishing share of its weights.
+    """The gradient of a player that makes samples is a vanishing share of its weights.
+
+    `health/pull_NAME` is |gradient| / |weights| at the last step of a tick.
 
     Args:
-        limit: of |gradient| / |weights|. At 1e-5 a step of gradient descent at rate 0.01 changes weights by a tenth of
-            a millionth, the last bit of fp32; Adam enlarges what is then mostly rounding.
+        limit: of it. In games that go well it is near 0.01, and below 0.00003 where minimax has saturated.
     """
 
-    limit: float = 1e-5
+    limit: float = 1e-4
 
     advice: ClassVar[str] = "loss=ns in place of minimax, or a weaker discriminator"
 
+    @torch.no_grad()
+    def measure(self, draw: Draw, source: Source) -> dict[str, float]:
+        made = {name for name, roles in draw.objective.players.items() if {*roles} & {*draw.objective.averaged}}
+        players = {name: player for name, player in draw.state.players.items() if name in made}
+        return {f"health/pull_{k}": float(p.gradient_norm() / norm(p.params)) for k, p in players.items()}
+
     def symptom(self, rows: Sequence[Row]) -> str:
-        row = rows[-1]
-        for key in (k for k in row if k.startswith("gradient/")):
-            name = key.removeprefix("gradient/")
-            if row[key] < self.limit * row.get(f"health/weights_{name}", 0.0):
-                return f"the gradient of the {name} is {row[key]:.1g}, limit {self.limit:g} of its weights' size"
+        for key, found in rows[-1].items():
+            if key.startswith("health/pull_") and found < self.limit:
+                name = key.removeprefix("health/pull_")
+                return f"the gradient of the {name} is {found:.1g} times its weights, limit {self.limit:g}"
         return ""
+
+
+def norm(params: Sequence[Tensor]) -> Tensor:
+    """The Euclidean norm (0-d, float64) of tensors."""
+    return torch.stack(torch._foreach_norm(params)).double().norm()

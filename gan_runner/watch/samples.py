@@ -25,7 +25,7 @@ class Collapse(Alarm):
     """Samples lie much closer to each other than real rows do.
 
     `health/diversity` is the geometric mean distance of two samples of the moving average over that of two real rows, 1
-    where they are as diverse. One mode of many gives nearly 0; two far apart are not told from many, for which there are
+    where they are as diverse. One mode of many gives nearly 0; two far apart may pass, for which there are
     the metrics `modes` and `recall`.
 
     Args:
@@ -64,7 +64,7 @@ class Drift(Alarm):
     """
 
     patience: int = 10
-    limit: float = 0.6
+    limit: float = 0.5
     n: int = 64
 
     advice: ClassVar[str] = "a shorter train.ema_halflife, or a lower optimizer.generator.lr"
