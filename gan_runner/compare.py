@@ -1,7 +1,7 @@
-"""`python -m gan_runner.compare DIR... [--csv FILE] [--figure FILE]`: runs side by side.
+"""`python -m gan_runner.compare DIR... [--html FILE] [--csv FILE] [--figure FILE]`: runs side by side.
 
 The table has what runs cost, their final metrics, and the settings in which they differ; the figure their samples and
-metrics.
+metrics. Runs that differ in their seed alone are a group: the other files have means over seeds, and how sure they are.
 """
 
 from __future__ import annotations
@@ -10,20 +10,30 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gan_runner import config
+from gan_runner.comparison import pictures, tables, words
+from gan_runner.comparison.page import page
+from gan_runner.comparison.papers import Papers
+from gan_runner.comparison.study import Study, study
 from gan_runner.console import say
 from gan_runner.errors import MissingInput
+from gan_runner.folder import write_text
 
 WIDEST = 14
 """Columns shown at most; the CSV has all."""
-PICTURES = ("samples", "scatter", "paths", "marginals")
-"""What shows a run's samples, the first that there is."""
 MOST = 4
-"""Metrics in the figure."""
+"""Metrics in the figure, and of groups on the terminal."""
+FILES = {
+    "html": "where a page of groups goes: means over seeds, intervals, curves, samples",
+    "summary": "where a CSV of groups goes: means, standard deviations, intervals",
+    "markdown": "the same as a Markdown table",
+    "latex": "the same as a LaTeX table, of booktabs",
+}
+WRITERS = {"summary": tables.as_csv, "markdown": tables.as_markdown, "latex": tables.as_latex}
 
 
 def main() -> None:
@@ -33,12 +43,31 @@ def main() -> None:
     parser.add_argument("folders", nargs="+", type=Path, help="run folders, or folders that hold some")
     parser.add_argument("--csv", type=Path, default=Path("compare.csv"), help="where the table goes (%(default)s)")
     parser.add_argument("--figure", type=Path, help="where the figure goes, a PNG; none by default")
+    for name, what in FILES.items():
+        parser.add_argument(f"--{name}", type=Path, help=what)
+    parser.add_argument("--title", default="", help="of the HTML page; by default the names of the groups")
+    parser.add_argument("--scores", action="store_true", help="of groups what evaluate recorded, not the last looks")
     args = parser.parse_args()
-    sys.exit(run_safely(lambda: compare(args.folders, args.csv, args.figure)))
+    files = {name: getattr(args, name) for name in FILES if getattr(args, name)}
+    sys.exit(run_safely(lambda: compare(args.folders, args.csv, args.figure, files, args.title, scores=args.scores)))
 
 
-def compare(folders: Sequence[Path], csv: Path, figure: Path | None = None) -> int:
-    """Print the table and write it as CSV; draw the figure if asked to."""
+def compare(
+    folders: Sequence[Path],
+    csv: Path,
+    figure: Path | None = None,
+    files: Mapping[str, Path] | None = None,
+    title: str = "",
+    *,
+    scores: bool = False,
+) -> int:
+    """Print the table and write it as CSV; draw the figure and write files of groups if asked to.
+
+    Args:
+        files: of groups, by their names in `FILES`.
+        title: of the HTML page.
+        scores: of groups what `gan_runner.evaluate` recorded in place of the last looks in training.
+    """
     found = runs(folders)
     if not found:
         names = ", ".join(map(str, folders))
@@ -46,17 +75,43 @@ def compare(folders: Sequence[Path], csv: Path, figure: Path | None = None) -> i
     rows = table(found)
     shown = [c for c in rows if not str(c).endswith(("_target_", "_floor", "_digest"))]
     say(rows[shown[:WIDEST]].to_string(index=False, float_format="%.4g", na_rep="", max_colwidth=80))
+    groups = study([Papers(place) for place in found], scores)
+    if said := summary(groups):
+        say(said)
     rows.to_csv(csv, index=False)
-    say(f"\ntable:  {csv}, with all of its {len(rows.columns)} columns")
+    say(f"\n{'table:':<10}{csv}, with all of its {len(rows.columns)} columns")
     if figure:
         draw(found, figure)
-        say(f"figure: {figure}")
+        say(f"{'figure:':<10}{figure}")
+    for name, file in (files or {}).items():
+        write_text(file, page(groups, title, never(folders)) if name == "html" else WRITERS[name](groups))
+        say(f"{name + ':':<10}{file}")
     return 0
 
 
 def runs(folders: Sequence[Path]) -> list[Path]:
     """Run folders among `folders` and below them."""
     return sorted({p.parent for folder in folders for p in folder.rglob("status.json")})
+
+
+def never(folders: Sequence[Path]) -> list[str]:
+    """Jobs of sweeps that ended before they were runs."""
+    jobs = {p.parent for folder in folders for p in folder.rglob("exit.json")}
+    return sorted(job.name for job in jobs - {*runs(folders)})
+
+
+def summary(groups: Study) -> str:
+    """Groups of several seeds in lines: means of the first metrics, and what differs in the first of them."""
+    if all(len(group.seeds) < 2 for group in groups.groups) or not groups.columns:
+        return ""
+    lines = [line[: 2 + MOST] for line in tables.grid(groups, "{} *")]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    said = ["  ".join(f"{c:<{w}}" for c, w in zip(line, widths, strict=True)).rstrip() for line in lines]
+    first = groups.columns[0]
+    said += ["", *(words.sentence(a, b, d, groups.headings[first]) for a, b, d in groups.pairs(first))]
+    waiting = sum(len(group.unfinished) for group in groups.groups)
+    said += [f"not averaged: {waiting} unfinished"] if waiting else []
+    return "\n".join(["", *said, words.caution(groups)])
 
 
 # -- the table -------------------------------------------------------------------------------------
@@ -132,8 +187,8 @@ def draw(found: Sequence[Path], out: Path) -> None:
     costs = [cost(r)["ms_per_sample"] for r in results]
     if all(costs):
         bars["milliseconds a sample"] = [float(c or 0) for c in costs]
-    pictures = [_picture(p) for p in found]
-    png.write(out, comparison.comparison(names, pictures, bars, floors, logarithmic=("milliseconds a sample",)))
+    grids = [_picture(p) for p in found]
+    png.write(out, comparison.comparison(names, grids, bars, floors, logarithmic=("milliseconds a sample",)))
 
 
 def _known(result: dict[str, Any], metric: str) -> bool:
@@ -144,8 +199,8 @@ def _known(result: dict[str, Any], metric: str) -> bool:
 def _picture(place: Path) -> Any:
     from gan_runner.pictures import png
 
-    files = [place / "pictures" / f"{name}.png" for name in PICTURES]
-    return next((png.read(file) for file in files if file.exists()), None)
+    file = pictures.samples(place)
+    return png.read(file) if file else None
 
 
 def _words(place: Path) -> list[Any]:

@@ -38,6 +38,7 @@ ROOMS = {
     "console": (set(), set()),
     "draw": ({"loop", "state", "losses.objective", "models.packing"}, {"torch"}),
     "config": ({"folder"}, {"hydra", "omegaconf", "yaml"}),
+    "comparison": ({"comparison", "config", "metrics.better", "__version__"}, {"numpy", "scipy", "PIL"}),
 }
 HYDRA = {"__main__", "config", "usage", "sweep", "train"}
 

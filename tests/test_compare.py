@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from gan_runner import compare
 from gan_runner.errors import MissingInput
@@ -19,12 +21,16 @@ from tests.test_pictures import orange
 METRICS = {"frechet": 5.0, "frechet_floor": 1.0, "recall": 0.5, "recall_floor": 0.75, "feature_digest": 3.0}
 
 
+@cache
+def configuration(*overrides: str) -> str:
+    """As a run folder has it."""
+    return OmegaConf.to_yaml(OmegaConf.create(compose(*overrides)))
+
+
 def made(place: Path, loss: str, seed: int, **metrics: float) -> Path:
     """The papers of a run that is over."""
     (place / "pictures").mkdir(parents=True)
-    from omegaconf import OmegaConf
-
-    write_text(place / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(compose(f"loss={loss}", f"seed={seed}"))))
+    write_text(place / "config.yaml", configuration(f"loss={loss}", f"seed={seed}"))
     write_text(place / "overrides.yaml", OmegaConf.to_yaml([f"loss={loss}", f"seed={seed}", f"run.dir={place}"]))
     write_json(place / "status.json", {"state": "completed", "step": 3})
     result = {"track": "frechet", "metrics": METRICS | metrics, "training_seconds": 90.0, "seconds_per_sample": 0.002}
