@@ -19,7 +19,7 @@ COLOURS = 8
 WIDTH, HEIGHT = 420, 250
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 12, 38
 DECADES = 20
-"""Ratio of the largest value to the smallest from which an axis is logarithmic."""
+"""Ratio of the largest value to the smallest from which an axis is logarithmic, but for shares."""
 
 
 def colour(i: int) -> str:
@@ -60,7 +60,7 @@ class Scale:
 def scale(values: Sequence[float], start: float, end: float, log: bool | None = None) -> Scale:
     """An axis that has room for all values; logarithmic where they span much, unless told."""
     low, high = min(values), max(values)
-    log = (low > 0 and high > DECADES * low) if log is None else log and low > 0
+    log = low > 0 and (high > max(DECADES * low, 1.5) if log is None else log)
     if log:
         return Scale(low / 1.1, high * 1.1, start, end, True)
     margin = 0.04 * (high - low) or abs(high) * 0.05 or 1.0

@@ -59,8 +59,14 @@ def spread(study: Study) -> str:
     return section("Seed by seed", panels(drawn), note(how)) if drawn else ""
 
 
+def seen(study: Study) -> str:
+    """What curves are drawn over."""
+    kinds = {run.manifest.get("spec", {}).get("kind") for run in study.readings}
+    return "images seen" if kinds == {"image"} else "rows seen"
+
+
 def progress(study: Study) -> str:
-    """Metrics over the images seen."""
+    """Metrics over what of the data was seen."""
     kind, drawn, known = kinds(study), [], curves.names(study.groups, "eval/")
     floors = {column.metric: study.floor(column) for column in reversed(study.columns)}
     for metric in dict.fromkeys(column.metric for column in study.columns):
@@ -68,10 +74,10 @@ def progress(study: Study) -> str:
         lines = [drawing.Line(c, kind[g.name], g.name) for g, c in found if c]
         if lines and len(drawn) < CURVES:
             ends = "; ".join(f"{line.name} ends at {number(line.curve.middle[-1])}" for line in lines)
-            told = f"Median {metric} over the images seen: {ends}"
-            drawn.append(figure(metric, drawing.lines(lines, told, "images seen", floors[metric])))
+            told = f"Median {metric} over the {seen(study)}: {ends}"
+            drawn.append(figure(metric, drawing.lines(lines, told, seen(study), floors[metric])))
     how = "Median of the seeds, and a band from the least to the largest; as far as all seeds of a line have come."
-    return section("Over the images seen", drawing.legend(kind), panels(drawn), note(how)) if drawn else ""
+    return section(f"Over the {seen(study)}", drawing.legend(kind), panels(drawn), note(how)) if drawn else ""
 
 
 def games(study: Study) -> str:
@@ -84,7 +90,7 @@ def games(study: Study) -> str:
         lines = [drawing.Line(c, f"{kind[group.name]} {styles[n]}", n[5:].replace("_", " ")) for n, c in found if c]
         if lines:
             told = ", ".join(f"{line.name} {line.kind.split()[-1]}" for line in lines)
-            drawn.append(figure(group.name, drawing.lines(lines, f"{group.name}: {told}", "images seen"), told))
+            drawn.append(figure(group.name, drawing.lines(lines, f"{group.name}: {told}", seen(study)), told))
     how = "A panel each, since losses of different methods have different units: levels say nothing across panels."
     return section("Losses", panels(drawn), note(how)) if drawn else ""
 
