@@ -164,6 +164,8 @@ def test_data_that_follow_the_seed_do_not_part_a_group(tmp_path: Path) -> None:
     found = runs(*places)
     assert len(found.groups) == 1 and found.columns[0].metric == "frechet"
     assert [c.metric for c in found.columns].count("frechet") == 1
+    others = [asked(made(tmp_path / "toy", "ns", 1), "dataset=hcbm", "dataset.seed=0", "seed=1")]
+    assert len(runs(*places, *others).groups) == 2, "other data may have a seed that stays"
     asked(places[1], "dataset=huber", "dataset.seed=7", "seed=2")
     assert len(runs(*places).groups) == 2
 
@@ -284,6 +286,18 @@ def test_the_best_is_marked_only_where_intervals_exclude_zero(three: list[Path])
     )
     assert "the least that 3 seeds can give" in said
     assert "no p below 0.25" in words.caution(ours) and "6 seeds are the fewest" in words.caution(ours)
+
+
+def test_the_best_is_better_on_the_seeds_they_share(tmp_path: Path) -> None:
+    """Not only on average over seeds that the other has not."""
+    values = {"ns": {1: 5.0, 2: 5.1, 3: 0.0, 4: 0.0, 5: 0.0}, "hinge": {1: 4.0, 2: 4.2}}
+    places = [
+        made(tmp_path / f"{loss}{seed}", loss, seed, frechet=value)
+        for loss, found in values.items()
+        for seed, value in found.items()
+    ]
+    found = runs(*places)
+    assert found.ranked(found.columns[0])[0].name == "ns" and found.best(found.columns[0]) is None
 
 
 def test_no_difference_is_said_to_be_none(three: list[Path]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from gan_runner.comparison.papers import Papers, drawn_by_seed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Group:
     """Runs whose settings are alike apart from the seed.
 
@@ -35,13 +35,13 @@ def grouped(runs: Sequence[Papers]) -> list[Group]:
     """Groups in the order of their first runs."""
     seeded, found = drawn_by_seed(runs), {}
     for run in runs:
-        settings = {k: v for k, v in run.settings.items() if k not in seeded}
+        settings = {k: v for k, v in run.settings.items() if k not in seeded[run]}
         found.setdefault(json.dumps(settings, sort_keys=True, default=str), []).append(run)
     members = [sorted(group, key=lambda run: run.seed) for group in found.values()]
     first = [group[0] for group in members]
     varied = differing([run.words for run in first])
     names = labels(varied)
-    settings = [{k: v for k, v in run.settings.items() if k not in seeded} for run in first]
+    settings = [{k: v for k, v in run.settings.items() if k not in seeded[run]} for run in first]
     for name in {name for name in names if names.count(name) > 1}:  # the same words, such as of two versions
         alike = [i for i, other in enumerate(names) if other == name]
         for i, more in zip(alike, labels(differing([settings[i] for i in alike])), strict=True):

@@ -12,17 +12,7 @@ from gan_runner.comparison.groups import Group, commands
 from gan_runner.comparison.papers import Papers
 from gan_runner.comparison.plots import games, grids, note, progress, section, spread, sweep
 from gan_runner.comparison.study import PAIRED, Study
-from gan_runner.comparison.words import (
-    average,
-    caution,
-    fewer,
-    goal,
-    interval,
-    listed,
-    number,
-    seeds,
-    sentence,
-)
+from gan_runner.comparison.words import average, caution, fewer, goal, interval, listed, number, seeds, sentence
 
 MOST = 6
 """Columns of the first table; the others are behind a fold."""
@@ -56,7 +46,7 @@ it is merely their range, and covers the median of what they come from 75 times 
 <dt>paired difference</dt><dd>Runs of the same seed are compared with each other; the interval is Student's of these
 differences.</dd>
 <dt>p</dt><dd>Of the exact sign-flip test: the share of all choices of signs of the differences whose mean is as far
-from 0. It takes signs to be equally likely if nothing differs and no more than that; k seeds can give no less than
+from 0. It assumes only that either sign is as likely where nothing differs; k seeds can give no less than
 2 / 2<sup>k</sup>.</dd>
 <dt>★</dt><dd>Stands only where the paired interval from each other line excludes 0. Each interval is for itself: of
 many true zeros, one in twenty is excluded.</dd>
@@ -122,9 +112,7 @@ def table(study: Study) -> str:
         return "<p>No run has metrics to compare.</p>"
     first, more = study.columns[:MOST], study.columns[MOST:]
     fold = f"<details><summary>{len(more)} further metrics</summary>{means(study, more)}</details>" if more else ""
-    told = (
-        "Mean ± standard deviation over seeds, below it the 95 % interval of the mean; ↓ lower and ↑ higher is better."
-    )
+    told = "Mean ± standard deviation over seeds, below it the 95 % interval of the mean; ↓ lower, ↑ higher is better."
     stars = any(study.best(c) for c in study.columns)
     told += " ★ is better than each other line by a paired interval that excludes 0." if stars else NO_STAR
     return section("Scores", means(study, first), note(told), fold, HOW)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -103,9 +103,15 @@ def _parsed(line: str) -> Any:
         return None
 
 
-def drawn_by_seed(runs: Iterable[Papers]) -> frozenset[str]:
-    """Settings of the data that follow the seed in every run, as simulated data's own seeds do."""
-    runs = [*runs]
+def drawn_by_seed(runs: Iterable[Papers]) -> dict[Papers, frozenset[str]]:
+    """Of each run the settings of its data that follow its seed in all runs of such data, as simulated data's do."""
+    alike: dict[str, list[Papers]] = {}
+    for run in runs:
+        alike.setdefault(str(run.settings.get("dataset._target_")), []).append(run)
+    return {run: keys for some in alike.values() for keys in [_followed(some)] for run in some}
+
+
+def _followed(runs: Sequence[Papers]) -> frozenset[str]:
     if len({run.seed for run in runs}) < 2:
         return frozenset()
     keys = {k for run in runs for k in run.settings if k.startswith("dataset.")}

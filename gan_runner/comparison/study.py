@@ -47,11 +47,11 @@ class Study:
 
     def cell(self, group: Group, column: Column) -> Mean | None:
         """None where the group was not measured so."""
-        return self._cells.get((group.name, column))
+        return self._cells.get((group, column))
 
     @cached_property
-    def _cells(self) -> dict[tuple[str, Column], Mean]:
-        found = {(g.name, c): [*self.values(g, c).values()] for g in self.groups for c in self.columns}
+    def _cells(self) -> dict[tuple[Group, Column], Mean]:
+        found = {(g, c): [*self.values(g, c).values()] for g in self.groups for c in self.columns}
         return {key: mean(values) for key, values in found.items() if values}
 
     def floor(self, column: Column) -> float | None:
@@ -81,11 +81,11 @@ class Study:
 
     def best(self, column: Column) -> Group | None:
         """The group that is better than each other one by a paired difference whose interval excludes zero."""
-        groups = self.ranked(column)
-        if len(groups) < 2 or not self.direction(column):
+        groups, sign = self.ranked(column), {"lower": -1, "higher": 1}.get(self.direction(column), 0)
+        if len(groups) < 2:
             return None
         found = [self.difference(groups[0], other, column) for other in groups[1:]]
-        return groups[0] if all(d is not None and d.excludes_zero for d in found) else None
+        return groups[0] if all(d is not None and d.excludes_zero and sign * d.mean > 0 for d in found) else None
 
     def pairs(self, column: Column) -> list[tuple[Group, Group, Difference]]:
         """Differences of all pairs of groups, the better less the worse; of many groups those from the best alone."""
@@ -93,10 +93,6 @@ class Study:
         chosen = combinations(groups, 2) if len(groups) <= PAIRED else ((groups[0], other) for other in groups[1:])
         found = ((a, b, self.difference(a, b, column)) for a, b in chosen)
         return [(a, b, d) for a, b, d in found if d is not None]
-
-    @property
-    def seeds(self) -> list[int]:
-        return sorted({seed for group in self.groups for seed in group.seeds})
 
 
 def study(runs: Sequence[Papers], scores: bool = False) -> Study:
@@ -107,8 +103,8 @@ def study(runs: Sequence[Papers], scores: bool = False) -> Study:
     """
     groups = grouped(runs)
     read = evaluated if scores else trained
-    seeded = bool(drawn_by_seed(runs))
-    readings = {run: read(run, seeded) for group in groups for run in group.runs}
+    seeded = drawn_by_seed(runs)
+    readings = {run: read(run, bool(seeded[run])) for group in groups for run in group.runs}
     found: dict[Column, Reading] = {}
     for of_run in readings.values():
         found |= {c: r for c, r in of_run.items() if c not in found or found[c].floor is None}
