@@ -107,8 +107,7 @@ def summary(groups: Study) -> str:
     lines = [line[: 2 + MOST] for line in tables.grid(groups, "{} *")]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     said = ["  ".join(f"{c:<{w}}" for c, w in zip(line, widths, strict=True)).rstrip() for line in lines]
-    first = groups.columns[0]
-    said += ["", *(words.sentence(a, b, d, groups.headings[first]) for a, b, d in groups.pairs(first))]
+    said += ["", *words.conclusions(groups, groups.columns[0])]
     waiting = sum(len(group.unfinished) for group in groups.groups)
     said += [f"not averaged: {waiting} unfinished"] if waiting else []
     return "\n".join(["", *said, words.caution(groups)])

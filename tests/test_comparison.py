@@ -307,6 +307,21 @@ def test_no_difference_is_said_to_be_none(three: list[Path]) -> None:
     assert len(said) == 2 and all("no difference is shown" in each for each in said)
 
 
+def test_of_many_groups_the_best_is_first(tmp_path: Path) -> None:
+    """And is set apart from those alone whose interval excludes zero."""
+    places = [
+        asked(made(tmp_path / f"{rate}{seed}", "ns", seed, frechet=lift * rate), f"optimizer.lr={rate}", f"seed={seed}")
+        for rate in (5, 3, 7, 1, 6, 2, 4)
+        for seed, lift in ((1, 1.0), (2, 1.1))
+    ]
+    found = runs(*places)
+    assert [group.name for group in found.groups] == [*"1234567"]
+    pairs = found.pairs(found.columns[0])
+    assert [b.name for a, b, _ in pairs if a.name == "1"] == [*"234567"] and len(pairs) == 6
+    apart = sum(d.excludes_zero for *_, d in pairs)
+    assert apart > 0 and f"from {apart} of the 6 others (2 seeds" in page(found)
+
+
 def test_a_metric_of_no_direction_has_no_best(three: list[Path]) -> None:
     for k, place in enumerate(three):
         result = json.loads((place / "result.json").read_text())
@@ -475,7 +490,7 @@ def test_parallel_coordinates_come_with_two_numbers(tmp_path: Path) -> None:
         for lr, n in product(("1e-3", "1e-4"), (16, 64))
     ]
     whole = page(runs(*places))
-    drawn = whole.split("<h2>The sweep</h2>")[1]
+    drawn = whole.split("<h2>The sweep</h2>")[1].split("<h2>")[0]
     assert drawn.count('class="line s') == 4 and "optimizer.lr" in drawn
     assert "The sweep" not in page(runs(*places[:2]))
 

@@ -17,6 +17,8 @@ from gan_runner.comparison.words import number
 
 COLOURS = 8
 WIDTH, HEIGHT = 420, 250
+NAMES = 24
+"""Letters of a name beside a drawing at most."""
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 12, 38
 DECADES = 20
 """Ratio of the largest value to the smallest from which an axis is logarithmic, but for shares."""
@@ -165,7 +167,7 @@ class Strip:
 
 def strips(found: Sequence[Strip], title: str, below: str, floor: float | None) -> str:
     """Each seed a ring, the mean a bar across its interval."""
-    side, step = 112, 26
+    side, step = 34 + 6.6 * min(max(len(strip.name) for strip in found), NAMES), 26
     height = TOP + step * len(found) + BOTTOM
     known = [v for s in found for v in (*s.values, *s.interval) if math.isfinite(v)]
     known += [floor] if floor is not None and math.isfinite(floor) else []
@@ -180,7 +182,10 @@ def strips(found: Sequence[Strip], title: str, below: str, floor: float | None) 
     for i, strip in enumerate(found):
         y = TOP + step * (i + 0.5)
         told = f"{strip.name}: {', '.join(map(number, strip.values))}; mean {number(strip.mean)}"
-        drawn += [f"<g><title>{escape(told)}</title>", text(side - 10, y + 4, clipped(strip.name, 15), "end", "name")]
+        drawn += [
+            f"<g><title>{escape(told)}</title>",
+            text(side - 10, y + 4, clipped(strip.name, NAMES), "end", "name"),
+        ]
         if math.isfinite(strip.interval[0]):
             low, high = map(x, strip.interval)
             drawn.append(line(low, y, high, y, f"whisker {strip.kind}"))

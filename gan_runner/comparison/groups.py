@@ -27,6 +27,11 @@ class Group:
     unfinished: tuple[Papers, ...]
 
     @property
+    def short(self) -> str:
+        """The name without keys."""
+        return ", ".join(self.varied.values()) or self.name
+
+    @property
     def seeds(self) -> list[int]:
         return sorted({run.seed for run in self.runs})
 

@@ -12,7 +12,7 @@ from gan_runner.comparison.groups import Group, commands
 from gan_runner.comparison.papers import Papers
 from gan_runner.comparison.plots import games, grids, note, progress, section, spread, sweep
 from gan_runner.comparison.study import PAIRED, Study
-from gan_runner.comparison.words import average, caution, fewer, goal, interval, listed, number, seeds, sentence
+from gan_runner.comparison.words import average, caution, conclusions, fewer, goal, interval, listed, number, seeds
 
 MOST = 6
 """Columns of the first table; the others are behind a fold."""
@@ -69,11 +69,11 @@ def page(study: Study, name: str = "", absent: Sequence[str] = ()) -> str:
         f"<h1>{escape(title)}</h1>\n<p class='lead'>{escape(lead(study))}</p>",
         findings(study),
         table(study),
+        sweep(study),
         spread(study),
         progress(study),
         games(study),
         grids(study),
-        sweep(study),
         differences(study),
         unfinished(study, absent),
         provenance(study),
@@ -100,9 +100,7 @@ def findings(study: Study) -> str:
     warned = f"<p class='caution'>{escape(caution(study))}</p>"
     if not study.columns or len(study.groups) < 2:
         return warned
-    column = study.columns[0]
-    said = [sentence(a, b, d, study.headings[column]) for a, b, d in study.pairs(column)]
-    items = "".join(f"<li>{escape(words)}</li>\n" for words in said)
+    items = "".join(f"<li>{escape(words)}</li>\n" for words in conclusions(study, study.columns[0]))
     return section("What it shows", f"<ul class='findings'>\n{items}</ul>", warned)
 
 

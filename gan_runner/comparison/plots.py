@@ -13,8 +13,8 @@ MOST = 6
 """Metrics that have a panel."""
 CURVES = 4
 """Metrics drawn over the images seen."""
-GAMES = 12
-"""Groups whose losses are drawn."""
+GROUPS = 12
+"""Groups whose losses and samples are shown."""
 GRIDS = 3
 """Seeds whose samples are shown."""
 SHADES = 5
@@ -46,7 +46,7 @@ def spread(study: Study) -> str:
     kind, drawn = kinds(study), []
     for column in study.columns[:MOST]:
         strips = [
-            drawing.Strip(g.name, kind[g.name], [*study.values(g, column).values()], cell.mean, cell.student)
+            drawing.Strip(g.short, kind[g.name], [*study.values(g, column).values()], cell.mean, cell.student)
             for g in study.groups
             if (cell := study.cell(g, column))
         ]
@@ -85,7 +85,7 @@ def games(study: Study) -> str:
     kind, drawn = kinds(study), []
     names = curves.names(study.groups, "game/", "_loss")[:2]
     styles = dict(zip(names, ("solid", "dashed"), strict=False))
-    for group in study.groups[:GAMES]:
+    for group in study.groups[:GROUPS]:
         found = [(name, curves.curve(group, name)) for name in names]
         lines = [drawing.Line(c, f"{kind[group.name]} {styles[n]}", n[5:].replace("_", " ")) for n, c in found if c]
         if lines:
@@ -98,7 +98,7 @@ def games(study: Study) -> str:
 def grids(study: Study) -> str:
     """Samples of each group's first seeds, and rows of the data."""
     rows = []
-    for group in study.groups:
+    for group in study.groups[:GROUPS]:
         found = [(run.seed, file) for run in group.runs if (file := pictures.samples(run.place))][:GRIDS]
         rows.append((group.name, [picture(file, f"samples of {group.name}", f"seed {seed}") for seed, file in found]))
     real = next((file for run in study.readings if (file := run.place / "pictures/real.png").exists()), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
 
@@ -23,7 +23,7 @@ class Study:
     """What there is to say about some runs.
 
     Attributes:
-        groups: of runs that differ in their seed alone.
+        groups: of runs that differ in their seed alone; of many the best in the first column first.
         columns: what they were measured by; the tracked metric first, then those that know what real rows score.
         headings: of columns.
         readings: of each complete run.
@@ -87,6 +87,11 @@ class Study:
         found = [self.difference(groups[0], other, column) for other in groups[1:]]
         return groups[0] if all(d is not None and d.excludes_zero and sign * d.mean > 0 for d in found) else None
 
+    def sorted(self) -> Study:
+        """With the best groups in the first column first, those that are not in it last."""
+        first = self.ranked(self.columns[0])
+        return replace(self, groups=(*first, *(group for group in self.groups if group not in first)))
+
     def pairs(self, column: Column) -> list[tuple[Group, Group, Difference]]:
         """Differences of all pairs of groups, the better less the worse; of many groups those from the best alone."""
         groups = self.ranked(column)
@@ -111,4 +116,5 @@ def study(runs: Sequence[Papers], scores: bool = False) -> Study:
     tracked = {run.result.get("track") for run in readings}
     columns = sorted(found, key=lambda c: (c.metric not in tracked, found[c].floor is None))
     source = "scores.jsonl, written by gan_runner.evaluate" if scores else "result.json, the last look of each run"
-    return Study(tuple(groups), tuple(columns), headings(columns), readings, source)
+    whole = Study(tuple(groups), tuple(columns), headings(columns), readings, source)
+    return whole.sorted() if len(groups) > PAIRED and columns else whole

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from gan_runner.comparison.columns import Column
 from gan_runner.comparison.groups import Group
 from gan_runner.comparison.statistics import Difference, Interval, Mean, least
-from gan_runner.comparison.study import Study
+from gan_runner.comparison.study import PAIRED, Study
 
 
 def number(value: float | None) -> str:
@@ -47,6 +47,14 @@ def seeds(n: int) -> str:
     return f"{n} seed" if n == 1 else f"{n} seeds"
 
 
+def conclusions(study: Study, column: Column) -> list[str]:
+    """A sentence for each pair of groups in a column, or one of the first of many."""
+    pairs, heading = study.pairs(column), study.headings[column]
+    if len(study.groups) > PAIRED and pairs:
+        return [leader(pairs, heading)]
+    return [sentence(*pair, heading) for pair in pairs]
+
+
 def sentence(a: Group, b: Group, found: Difference, heading: str) -> str:
     """What a difference says, and what it does not."""
     size, (low, high) = abs(found.mean), found.student
@@ -62,6 +70,16 @@ def sentence(a: Group, b: Group, found: Difference, heading: str) -> str:
         return f"{heading}: {a.name} is {way} than {b.name} by {rounded(size, found.sd)} ({span}; {chance(found)})."
     by, span = rounded(found.mean, found.sd), f"95 % interval {interval(found.student)}, {seeds(found.n)}"
     return f"{heading}: no difference is shown; {a.name} less {b.name} is {by} ({span}; {chance(found)})."
+
+
+def leader(pairs: Sequence[tuple[Group, Group, Difference]], heading: str) -> str:
+    """What sets the first of many groups apart from the others."""
+    apart = sum(found.excludes_zero for _, _, found in pairs)
+    few = min(found.n for _, _, found in pairs)
+    return (
+        f"{heading}: {pairs[0][0].name} is first. The 95 % interval of the paired difference excludes 0 from {apart} "
+        f"of the {len(pairs)} others ({seeds(few)}, each interval for itself)."
+    )
 
 
 def chance(found: Difference) -> str:
