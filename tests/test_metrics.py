@@ -144,30 +144,6 @@ def test_kid_of_subsets_is_an_average_over_rows_actually_chosen() -> None:
     assert error == pytest.approx(0, abs=1e-9)
 
 
-@pytest.mark.slow
-def test_distances_are_those_of_torchmetrics() -> None:
-    fid, theirs_kid = pytest.importorskip("torchmetrics.image.fid"), pytest.importorskip("torchmetrics.image.kid")
-
-    class Itself(torch.nn.Module):
-        num_features = 6
-
-        def forward(self, x: Tensor) -> Tensor:
-            return x
-
-    x, y = normal(90, 6), 1.3 * normal(90, 6, seed=1) + 0.2
-    theirs = {
-        "frechet": fid.FrechetInceptionDistance(feature=Itself()),
-        "kid": theirs_kid.KernelInceptionDistance(feature=Itself(), subsets=1, subset_size=90),
-    }
-    for metric in theirs.values():
-        metric.update(x, real=True)
-        metric.update(y, real=False)
-    assert frechet_distance(*statistics(x), *statistics(y)) == pytest.approx(
-        float(theirs["frechet"].compute()), rel=1e-4
-    )
-    assert kid(x, y, 1, 90)[0] == pytest.approx(float(theirs["kid"].compute()[0]), rel=1e-4)
-
-
 # -- neighbours ----------------------------------------------------------------------------------
 
 
