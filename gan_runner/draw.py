@@ -20,6 +20,8 @@ CHUNK = 256
 """Samples made, or judged, at once."""
 FEW = 10
 """Long paths made at once."""
+KEPT = 1 << 29
+"""Bytes of samples that a stopwatch keeps of one call; of more, those who stream them hold some at a time."""
 
 
 class Draw:
@@ -36,14 +38,24 @@ class Draw:
         self.objective, self.state, self.device, self.seed = objective, state, device, seed
         self.cost: float | None = None
 
-    @torch.no_grad()
     def __call__(self, n: int, *, live: bool = False) -> Tensor:
         """(n, *shape) samples, from the moving average unless `live`."""
-        s = self.state if live else self.state.averaged()
+        return torch.cat([*self._parts(n, live)])
+
+    def stream(self, n: int, *, live: bool = False) -> Iterator[Tensor]:
+        """The same, some at a time."""
+        return self._parts(n, live)
+
+    @torch.no_grad()
+    def _parts(self, n: int, live: bool) -> Iterator[Tensor]:
+        s, spent = self.state if live else self.state.averaged(), 0.0
         with evaluating(s.nets.values()):
-            made, seconds = timed(lambda: torch.cat([self.objective.generate(s, z) for z in self.chunks(s, n)]))
-        self.cost = seconds / n if n >= CHUNK else self.cost
-        return made
+            made = (self.objective.generate(s, z) for z in self.chunks(s, n))
+            for _ in range(0, n, CHUNK):
+                part, seconds = timed(lambda: next(made))
+                spent += seconds
+                yield part
+        self.cost = spent / n if n >= CHUNK else self.cost
 
     @torch.no_grad()
     def latents(self, n: int) -> Tensor:
@@ -173,6 +185,13 @@ class Stopwatch(Draw):
         assert made is not None
         return made
 
+    def stream(self, n: int, *, live: bool = False) -> Iterator[Tensor]:
+        if ("samples", n, live) in self._kept or n * Draw.__call__(self, 1, live=live).nbytes <= KEPT:
+            yield from self(n, live=live).split(CHUNK)
+        else:
+            yield from self._parts(n, live)
+            self._note("samples", n, n * (self.cost or 0.0))
+
     def paths(self, n: int, days: int) -> Tensor | None:
         return self._once(("paths", n, days), lambda: Draw.paths(self, n, days))
 
@@ -181,11 +200,14 @@ class Stopwatch(Draw):
         if key not in self._kept:
             self._kept[key], seconds = timed(make)
             if self._kept[key] is not None:
-                already, took = self.spent.get(what, (0, 0.0))
-                self.spent[what] = already + n, took + seconds
+                self._note(what, n, seconds)
         if self._kept[key] is not None:
             self.most = max(self.most, n)
         return self._kept[key]
+
+    def _note(self, what: str, n: int, seconds: float) -> None:
+        made, took = self.spent.get(what, (0, 0.0))
+        self.spent[what], self.most = (made + n, took + seconds), max(self.most, n)
 
 
 def timed(make: Callable[[], T]) -> tuple[T, float]:

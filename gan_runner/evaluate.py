@@ -29,7 +29,8 @@ class Settings:
 
     Attributes:
         run: the run folder, of a run that is finished or still training. Its figures are printed, each beside what real
-            rows score in place of samples where that can be, and added to its scores.jsonl with all they depend on.
+            rows, and rows of independent numbers, score in place of samples where that can be, and added to its
+            scores.jsonl with all they depend on.
         verify: a run folder, in place of run=, whose last record is made again with its own settings; the exit code is
             1 where a figure does not hold.
         metrics: names of figures, or of probes that find several, separated by commas; by default all that suit.
@@ -209,10 +210,10 @@ def damaged(path: Path) -> MissingInput:
 
 
 def holds(then: Mapping[str, Any], now: Mapping[str, Any] | None) -> bool:
-    """Whether a figure and its floor are found again, of as many samples and against the same rows."""
+    """Whether a figure, its floor and its ceiling are found again, of as many samples and against the same rows."""
     if now is None or any(then[k] != now[k] for k in ("n", "against")):
         return False
-    return all(near(then[k], now[k]) for k in ("value", "floor"))
+    return all(near(then[k], now[k]) for k in ("value", "floor", "ceiling") if k in then)
 
 
 def near(a: float | None, b: float | None) -> bool:

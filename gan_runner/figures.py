@@ -22,6 +22,7 @@ from gan_runner.datasets.further import further
 from gan_runner.datasets.spec import Source
 from gan_runner.draw import Stopwatch
 from gan_runner.errors import UsageError
+from gan_runner.metrics.ceiling import ceiling
 from gan_runner.metrics.probe import Metric
 from gan_runner.metrics.rows import reference
 
@@ -33,8 +34,8 @@ class Answers:
     """What probes found.
 
     Attributes:
-        figures: by name, each with its "value" and "floor", what real rows score (None where that is not finite, or not
-            known), "n", "against" and "probe".
+        figures: by name, each with its "value", its "floor", what real rows score, and its "ceiling", what rows of
+            independent numbers score (None where that is not finite, or not known), "n", "against" and "probe".
         features: facts of the feature space: which network, how good.
         silent: probes that have nothing to say of this run.
         failed: those that raised, and what.
@@ -71,16 +72,20 @@ def ask(probes: Mapping[str, Metric], draw: Stopwatch, source: Source, wanted: S
         except Exception as error:  # one that fails says nothing about the others
             answers.failed[name] = f"{type(error).__name__}: {error}"
             continue
-        floors = {k: next((f for f in (f"{k}_floor", f"{k}_real") if f in found), None) for k in found}
-        names = [k for k in found if k not in floors.values() and not k.startswith("feature_")]
+        floors, ceilings = (beside(found, ends) for ends in (("_floor", "_real"), ("_independent",)))
+        names = [k for k in found if k not in {*floors.values(), *ceilings.values()} and not k.startswith("feature_")]
         unknown, seen = unknown - {*names}, seen | {*names}
         if not names:
             answers.silent.append(name)
-        for k in (k for k in names if not wanted or name in wanted or k in wanted):
+        chosen = [k for k in names if not wanted or name in wanted or k in wanted]
+        n, worst = size(probes[name], draw, source), ceiling(probes[name], source) if chosen else {}
+        worst |= {k: found[ceilings[k]] for k in chosen if k in ceilings}
+        for k in chosen:
             answers.figures[k] = {
                 "value": finite(found[k]),
-                "floor": finite(found.get(floors[k] or "")),
-                "n": size(probes[name], draw, source),
+                "floor": finite(found.get(floors.get(k, ""))),
+                "ceiling": finite(worst.get(k)),
+                "n": n,
                 "against": against(split(probes[name], k), source),
                 "probe": name,
             }
@@ -91,6 +96,11 @@ def ask(probes: Mapping[str, Metric], draw: Stopwatch, source: Source, wanted: S
         hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(sorted(seen))}"
         raise UsageError(f"metrics={name} is unknown", hint, id="F61")
     return answers
+
+
+def beside(found: Mapping[str, float], endings: Sequence[str]) -> dict[str, str]:
+    """Name -> the name with one of these endings, of those that have such a companion."""
+    return {k: f"{k}{end}" for k in found for end in reversed(endings) if f"{k}{end}" in found}
 
 
 def finite(value: float | None) -> float | None:
@@ -147,13 +157,13 @@ def table(figures: Mapping[str, Figure]) -> str:
     """A line a figure, those of rivals on the line of what they rival."""
     rivals = companions(figures)
     beside = {name for others in rivals.values() for name in others.values()}
-    lines = [("metric", "value", "real rows", "n", "compared with", "")]
+    lines = [("metric", "value", "real rows", "independent", "n", "compared with", "")]
     for name, found in figures.items():
         if name not in beside:
-            floor = "" if found["floor"] is None else digits(found["floor"])
+            floor, worst = ("" if found[k] is None else digits(found[k]) for k in ("floor", "ceiling"))
             others = (f"{label} {digits(figures[k]['value'])}" for label, k in rivals.get(name, {}).items())
             n = f"{found['n']:,}" if found["n"] else ""
-            lines.append((name, digits(found["value"]), floor, n, found["against"], ", ".join(others)))
+            lines.append((name, digits(found["value"]), floor, worst, n, found["against"], ", ".join(others)))
     return columns(lines)
 
 

@@ -6,7 +6,7 @@ import importlib
 import json
 import pkgutil
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -23,6 +23,7 @@ from gan_runner.draw import Draw, Stopwatch
 from gan_runner.errors import Fault
 from gan_runner.evaluate import Settings, evaluate, near
 from gan_runner.metrics.c2st import C2ST
+from gan_runner.metrics.ceiling import ceiling
 from gan_runner.metrics.chamfer import Chamfer
 from gan_runner.metrics.features import Pixels
 from gan_runner.metrics.fidelity import Fidelity
@@ -91,19 +92,20 @@ def test_each_figure_is_what_its_probe_gives(capsys: pytest.CaptureFixture[str])
     source, draw, _ = with_rows(Path("r"), "newest", 3, "cpu")
     quality, test = (probe(draw, source).scalars for probe in (TableQuality(n=50), C2ST(n=50)))
     (record,) = records()
-    name = "sliced_wasserstein"
+    name, worst = "sliced_wasserstein", ceiling(TableQuality(n=50), source) | ceiling(C2ST(n=50), source)
     assert record["figures"] == {
-        name: figure(quality[name], quality[f"{name}_floor"], "240 training rows", "quality"),
-        "c2st_accuracy": figure(test["c2st_accuracy"], None, "60 unseen rows", "c2st"),
-        "c2st_p_value": figure(test["c2st_p_value"], None, "60 unseen rows", "c2st"),
+        name: figure(quality[name], quality[f"{name}_floor"], worst[name], "240 training rows", "quality"),
+        "c2st_accuracy": figure(test["c2st_accuracy"], None, worst["c2st_accuracy"], "60 unseen rows", "c2st"),
+        "c2st_p_value": figure(test["c2st_p_value"], None, worst["c2st_p_value"], "60 unseen rows", "c2st"),
     }
+    assert worst[name] > 1.5 * quality[f"{name}_floor"]
     assert {k: node["n"] for k, node in record["probes"].items()} == {"quality": 50, "c2st": 50}
     assert record["cost"]["samples"]["made"] == 50, "both probes judge the same samples"
     assert f"{quality[name]:.4g}" in capsys.readouterr().out
 
 
-def figure(value: float, floor: float | None, against: str, probe: str) -> dict[str, Any]:
-    return {"value": value, "floor": floor, "n": 50, "against": against, "probe": probe}
+def figure(value: float, floor: float | None, ceiling: float, against: str, probe: str) -> dict[str, Any]:
+    return {"value": value, "floor": floor, "ceiling": ceiling, "n": 50, "against": against, "probe": probe}
 
 
 def test_nothing_but_the_record_is_written() -> None:
@@ -152,6 +154,9 @@ class Fixed(Draw):
 
     def __call__(self, n: int, *, live: bool = False) -> Tensor:
         return self.rows[:n]
+
+    def stream(self, n: int, *, live: bool = False) -> Iterator[Tensor]:
+        yield self.rows[:n]
 
 
 @pytest.mark.parametrize(
@@ -204,7 +209,7 @@ def test_a_record_holds_until_somebody_changes_it(capsys: pytest.CaptureFixture[
     run()
     judged("run=r", "metrics=quality", "n=40", "seed=2")
     assert judged("verify=r") == 0
-    for change in ({"value": 1.001}, {"floor": 0.999}, {"n": 2}):
+    for change in ({"value": 1.001}, {"floor": 0.999}, {"ceiling": 1.001}, {"n": 2}):
         (record,) = records()
         for key, factor in change.items():
             record["figures"]["wasserstein_mean"][key] *= factor
@@ -217,6 +222,10 @@ def test_a_record_holds_until_somebody_changes_it(capsys: pytest.CaptureFixture[
             record["figures"]["wasserstein_mean"][key] /= factor
         rewrite(record)
     assert judged("verify=r") == 0
+    for known in record["figures"].values():
+        del known["ceiling"]
+    rewrite(record)
+    assert judged("verify=r") == 0, "a record from before there were ceilings"
     record["checkpoint"]["sha256"] = "0" * 64
     rewrite(record)
     capsys.readouterr()
@@ -312,14 +321,18 @@ def test_a_probe_that_fails_does_not_take_the_others_along(monkeypatch: pytest.M
 # -- parts -----------------------------------------------------------------------------------------
 
 
-def test_a_stopwatch_draws_the_same_samples_once() -> None:
+def test_a_stopwatch_draws_the_same_samples_once(monkeypatch: pytest.MonkeyPatch) -> None:
     run()
     _, draw, _ = with_rows(Path("r"), "newest", 0, "cpu")
     watch = Stopwatch(draw)
     assert torch.equal(watch(30), draw(30)) and torch.equal(watch(7), draw(7)) and watch(30) is watch(30)
     assert torch.equal(watch(7, live=True), draw(7, live=True)) and watch.paths(2, 5) is None
+    assert torch.equal(torch.cat([*watch.stream(30)]), draw(30)), "made once, streamed or not"
     assert watch.spent.keys() == {"samples"} and watch.spent["samples"][0] == 44 and watch.spent["samples"][1] > 0
     assert watch.most == 30
+    monkeypatch.setattr("gan_runner.draw.KEPT", 0)
+    assert torch.equal(torch.cat([*watch.stream(300)]), draw(300)) and watch.most == 300
+    assert watch.spent["samples"][0] == 344 and ("samples", 300, False) not in watch._kept
 
 
 def test_rivals_stand_beside_what_they_rival() -> None:

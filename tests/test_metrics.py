@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,6 +44,9 @@ class Always:
 
     def __call__(self, n: int, *, live: bool = False) -> Tensor:
         return self.samples[:n]
+
+    def stream(self, n: int, *, live: bool = False) -> Iterator[Tensor]:
+        yield self.samples[:n]
 
     def interpolate(self, rows: int, columns: int) -> Tensor | None:
         return None

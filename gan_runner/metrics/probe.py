@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -40,6 +41,10 @@ class Draw(Protocol):
     def __call__(self, n: int, *, live: bool = False) -> Tensor:
         """(n, *shape) in the scale of training, on the source's device; from the moving average of the weights
         unless `live`. The first k of n samples come from the noise of a call for k."""
+        ...
+
+    def stream(self, n: int, *, live: bool = False) -> Iterator[Tensor]:
+        """The same samples, some at a time, for those who need not hold all."""
         ...
 
     def latents(self, n: int) -> Tensor:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
 from gan_runner.datasets.spec import Source
+
+PART = 1024
+"""Rows taken at once."""
 
 
 def reference(source: Source) -> Source:
@@ -21,6 +26,12 @@ def shuffled(source: Source) -> Tensor:
 def some(source: Source, n: int) -> Tensor:
     """n rows in random order, in the scale of training; all where there are fewer."""
     return source.take(shuffled(source)[:n])
+
+
+def stream(source: Source, n: int | None = None) -> Iterator[Tensor]:
+    """The rows of `some`, a part at a time; all rows where n is None."""
+    for index in shuffled(source)[:n].split(PART):
+        yield source.take(index)
 
 
 def halves(source: Source, n: int) -> tuple[Tensor, Tensor]:
