@@ -5,23 +5,20 @@ from __future__ import annotations
 import hashlib
 import io
 import math
-import os
 import sys
 import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from filelock import FileLock
 from torch import Tensor, nn
 
 from gan_runner.datasets.spec import Source
-from gan_runner.errors import StorageError
 from gan_runner.metrics import rows
 from gan_runner.metrics.features import PCA, Space
+from gan_runner.metrics.kept import kept
 
 SIDE = 32
 """Images are averaged to this height and width at most, and to multiples of 4."""
@@ -53,38 +50,36 @@ class Classifier:
         if source.labels is None:
             warnings.warn(f"{source.name} has no labels: 64 principal components stand in for features", stacklevel=2)
             return PCA()(source)
-        net, facts = self.trained(source)
-        return Space(net.features, facts)
+        net, digest, facts = self.trained(source)
+        return Space(net.features, digest, facts)
 
     def judge(self, source: Source) -> Callable[[Tensor], Tensor]:
         """Images (n, C, H, W) in the scale of training to classes (n,) int64."""
-        net, _ = self.trained(source)
-        logits = Space(net)
+        logits = self.logits(source)
         return lambda images: logits(images).argmax(1)
 
-    def trained(self, source: Source) -> tuple[Net, dict[str, float]]:
-        """The net in evaluation mode, and the facts; of several processes one trains and the others wait.
+    def logits(self, source: Source) -> Space:
+        """Images (n, C, H, W) in the scale of training, or a stream of them, to logits (n, classes)."""
+        net, digest, facts = self.trained(source)
+        return Space(net, f"{digest} logits", facts)
+
+    def trained(self, source: Source) -> tuple[Net, str, dict[str, float]]:
+        """The net in evaluation mode, the sha256 of its file, and the facts.
 
         Raises:
             StorageError: `root` cannot be written.
         """
         assert source.labels is not None
-        folder = Path(self.root).expanduser() / "features"
         recipe = f"{source.digest} {source.spec} {self.steps} {self.batch} {self.rate}".encode()
-        key = hashlib.sha256(recipe + source.labels.cpu().numpy().tobytes()).hexdigest()[:16]
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(folder / f"{key}.lock"):
-                content = find(folder, key) or keep(folder, key, train(source, self))
-        except OSError as error:
-            what = f"cannot keep the feature classifier in {folder}: {error.strerror or error}"
-            raise StorageError(what, "set data_dir to a folder that can be written", id="F02") from error
+        recipe += source.labels.cpu().numpy().tobytes()
+        content = kept(self.root, recipe, "the feature classifier", lambda: train(source, self))
         saved = torch.load(io.BytesIO(content), weights_only=True)
         with torch.device("meta"):  # initial weights would cost random numbers
             net = Net(source.spec.shape, source.spec.classes)
         net.load_state_dict(saved["net"], assign=True)
-        digest = int(hashlib.sha256(content).hexdigest()[:6], 16)
-        return net.to(source.device).eval(), {"feature_accuracy": saved["accuracy"], "feature_digest": float(digest)}
+        digest = hashlib.sha256(content).hexdigest()
+        facts = {"feature_accuracy": saved["accuracy"], "feature_digest": float(int(digest[:6], 16))}
+        return net.to(source.device).eval(), digest, facts
 
 
 class Net(nn.Module):
@@ -159,23 +154,3 @@ def score(net: Net, source: Source, index: Tensor) -> float:
     for part in index.split(1024):
         right += int((logits(source.take(part)).argmax(1) == source.labels[part.to(source.labels.device)].cpu()).sum())
     return right / len(index)
-
-
-def find(folder: Path, key: str) -> bytes | None:
-    """The file kept under `key`, if its bytes are what was written; otherwise it is removed."""
-    for path in folder.glob(f"{key}-*.pt"):
-        content = path.read_bytes()
-        if hashlib.sha256(content).hexdigest() == path.stem.removeprefix(f"{key}-"):
-            return content
-        warnings.warn(f"{path} is damaged; the feature classifier is trained again", stacklevel=2)
-        path.unlink()
-    return None
-
-
-def keep(folder: Path, key: str, content: bytes) -> bytes:
-    """Write a file under `key` and its own sha256, whole or not at all; returns its content."""
-    path = folder / f"{key}-{hashlib.sha256(content).hexdigest()}.pt"
-    unfinished = path.with_suffix(".tmp")
-    unfinished.write_bytes(content)
-    os.replace(unfinished, path)
-    return content

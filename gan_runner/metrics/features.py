@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -23,16 +24,19 @@ class Space:
 
     Attributes:
         embed: images (n, C, H, W) in the scale of training to features (n, d).
+        digest: of all that decides the features; where it is "", nothing measured in the space can be kept.
         facts: what a reader must know to judge numbers measured in it; logged beside them.
     """
 
     embed: Callable[[Tensor], Tensor]
+    digest: str = ""
     facts: Mapping[str, float] = field(default_factory=dict)
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """Features (n, d) of images, on the CPU."""
+    def __call__(self, images: Tensor | Iterable[Tensor]) -> Tensor:
+        """Features (n, d) of images, on the CPU; of a stream of them no more than a part is held."""
+        whole = [images] if isinstance(images, Tensor) else images
         with torch.no_grad():
-            return torch.cat([self.embed(part).cpu() for part in images.split(CHUNK)])
+            return torch.cat([self.embed(part).cpu() for x in whole for part in x.split(CHUNK)])
 
 
 class Features(Protocol):
@@ -54,7 +58,7 @@ class Pixels:
     size: int | None = None
 
     def __call__(self, source: Source) -> Space:
-        return Space(self.embed)
+        return Space(self.embed, f"pixels {self.size}")
 
     def embed(self, images: Tensor) -> Tensor:
         images = images.clamp(-1, 1)
@@ -80,4 +84,5 @@ class PCA:
         count = min(self.components, *pixels.shape)
         fit = Fit(count, svd_solver="randomized", random_state=0).fit(pixels.numpy())
         mean, directions = (torch.from_numpy(x).float().to(source.device) for x in (fit.mean_, fit.components_))
-        return Space(lambda images: (images.clamp(-1, 1).flatten(1) - mean) @ directions.T)
+        digest = hashlib.sha256(torch.cat([mean[None], directions]).cpu().numpy().tobytes()).hexdigest()
+        return Space(lambda images: (images.clamp(-1, 1).flatten(1) - mean) @ directions.T, digest)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import torch
@@ -13,6 +14,7 @@ from gan_runner.datasets.spec import Source
 from gan_runner.metrics import rows
 from gan_runner.metrics.features import Features, Space
 from gan_runner.metrics.frechet import frechet_distance, statistics
+from gan_runner.metrics.kept import kept
 from gan_runner.metrics.kernel import kid
 from gan_runner.metrics.precision import density_coverage, precision_recall
 from gan_runner.metrics.probe import Draw, Findings
@@ -21,20 +23,22 @@ NEIGHBOURS = 5
 """Neighbours that density and coverage look at; half of the real rows must be more."""
 LIMIT = 10_000
 """Real rows that the Fréchet distance is measured from, at most."""
+RECIPE = "1"
+"""To be changed whenever the real side is found in another way, so that nothing older is taken for it."""
 
 
 @dataclass(frozen=True)
 class Real:
-    """The real side of the comparison, embedded once.
+    """The real side of the comparison.
 
     Attributes:
-        statistics: mean and covariance of all rows.
+        mean, covariance: (d,) and (d, d), of all rows.
         half: (m, d) the rows for neighbourhoods and kernels, m at most n.
         floor: what real rows score in place of samples.
     """
 
-    space: Space
-    statistics: tuple[Tensor, Tensor]
+    mean: Tensor
+    covariance: Tensor
     half: Tensor
     floor: dict[str, float]
 
@@ -53,50 +57,70 @@ class ImageQuality:
         features: the space; numbers from different spaces cannot be compared.
         every: steps between two calls.
         n: samples.
+        root: the data directory, where the real side is kept for all runs; in memory alone if None.
     """
 
     features: Features
     every: int = 2000
     n: int = 2000
+    root: str | None = None
 
     kinds: ClassVar[frozenset[str]] = frozenset({"image"})
     against: ClassVar[str] = "unseen"
-    _known: dict[str, Real] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _known: dict[str, tuple[Space, Real]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __call__(self, draw: Draw, source: Source) -> Findings:
         if (few := len(rows.reference(source)) // 2) <= NEIGHBOURS:
             warnings.warn(f"no quality metrics: {2 * few} real images are too few to compare with", stacklevel=2)
             return Findings()
-        real = self.real(source)
-        fake = real.space(draw(self.n))
-        found = compare(fake, fake[: len(real.half)], real.statistics, real.half)
-        return Findings({**found, **real.floor, **real.space.facts})
+        space, real = self.known(source)
+        found = compare(space(draw.stream(self.n)), real)
+        return Findings({**found, **real.floor, **space.facts})
 
-    def real(self, source: Source) -> Real:
-        """The real side, embedded at the first call for each data set."""
+    def known(self, source: Source) -> tuple[Space, Real]:
+        """The space and the real side, found at the first call for each data set, or kept since an earlier one."""
         if source.digest not in self._known:
             space, split = self.features(source), rows.reference(source)
-            everything = space(rows.some(split, LIMIT))
-            half, other = (space(x) for x in rows.halves(split, self.n))
-            again = torch.randint(len(everything), (self.n,), generator=torch.Generator().manual_seed(0))
-            floor = compare(everything[again], other, statistics(everything), half)
-            floor = {f"{name}_floor": value for name, value in floor.items()}
-            self._known[source.digest] = Real(space, statistics(everything), half, floor)
+            if self.root and source.digest and space.digest:
+                recipe = f"{RECIPE} {source.digest} {split.digest} {len(split)} {space.digest} {self.n}".encode()
+                content = kept(self.root, recipe, "features of real images", lambda: packed(self.measure(split, space)))
+                real = Real(**torch.load(io.BytesIO(content), weights_only=True))
+            else:
+                real = self.measure(split, space)
+            self._known[source.digest] = space, real
         return self._known[source.digest]
 
+    def measure(self, split: Source, space: Space) -> Real:
+        """The real side, from a stream of at most 10,000 rows, or twice n."""
+        size = min(self.n, len(split) // 2)
+        features = space(rows.stream(split, max(LIMIT, 2 * size)))
+        everything, half, other = features[:LIMIT], features[:size], features[size : 2 * size]
+        again = torch.randint(len(everything), (self.n,), generator=torch.Generator().manual_seed(0))
+        real = Real(*statistics(everything), half.clone(), {})
+        floor = compare(everything[again], real, other)
+        return replace(real, floor={f"{name}_floor": value for name, value in floor.items()})
 
-def compare(fake: Tensor, as_many: Tensor, real: tuple[Tensor, Tensor], half: Tensor) -> dict[str, float]:
+
+def packed(real: Real) -> bytes:
+    """The real side as a file."""
+    file = io.BytesIO()
+    torch.save(vars(real), file)
+    return file.getvalue()
+
+
+def compare(fake: Tensor, real: Real, few: Tensor | None = None) -> dict[str, float]:
     """All six numbers.
 
     Args:
-        fake: features (n, d), for the Fréchet distance from `real`, a mean and a covariance.
-        as_many: features (m, d), for the others, compared with `half` (m, d).
+        fake: features (n, d), for the Fréchet distance.
+        few: features (m, d), for the others, as many as those they are compared with; the first of `fake` if None.
     """
-    precision, recall = precision_recall(half, as_many)
-    density, coverage = density_coverage(half, as_many)
+    few = fake[: len(real.half)] if few is None else few
+    precision, recall = precision_recall(real.half, few)
+    density, coverage = density_coverage(real.half, few)
     return {
-        "frechet": frechet_distance(*statistics(fake), *real),
-        "kid": kid(as_many, half, subsets=20)[0],
+        "frechet": frechet_distance(*statistics(fake), real.mean, real.covariance),
+        "kid": kid(few, real.half, subsets=20)[0],
         "precision": precision,
         "recall": recall,
         "density": density,
