@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,13 +11,134 @@ import pytest
 import torch
 from torch import Tensor
 
+from gan_runner.datasets.images import digits
 from gan_runner.datasets.spec import Source, Spec
-from gan_runner.metrics import rows
+from gan_runner.metrics import pyramid, rows
 from gan_runner.metrics.c2st import C2ST
 from gan_runner.metrics.ceiling import Independent, ceiling
 from gan_runner.metrics.features import CHUNK, Pixels, Space
+from gan_runner.metrics.histogram import ClassHistogram, ClassifierScore, classifier_score, divergence
+from gan_runner.metrics.memorisation import Memorisation, distances
+from gan_runner.metrics.pyramid import SlicedWasserstein
 from gan_runner.metrics.quality import ImageQuality
+from gan_runner.pictures.neighbours import Neighbours
 from tests.test_metrics import Always, normal
+
+# -- classes -------------------------------------------------------------------------------------
+
+
+def test_divergence_of_class_shares() -> None:
+    even = torch.arange(40) % 10
+    assert divergence(even, even.flip(0)) == pytest.approx(0, abs=1e-12)
+    assert divergence(torch.arange(40) % 2, even) == pytest.approx(math.log(5))
+    assert divergence(torch.tensor([0, 0, 0, 1]), torch.tensor([0, 1])) == pytest.approx(
+        0.75 * math.log(1.5) + 0.25 * math.log(0.5)
+    )
+    assert divergence(torch.tensor([0, 5]), torch.tensor([0, 1])) == math.inf
+
+
+def test_divergence_of_draws_is_degrees_of_freedom_over_twice_their_number() -> None:
+    g, even = torch.Generator().manual_seed(0), torch.arange(10)
+    found = torch.tensor([divergence(torch.randint(10, (2000,), generator=g), even) for _ in range(300)])
+    assert float(found.mean()) == pytest.approx(9 / 4000, abs=3 * float(found.std()) / 300**0.5)
+
+
+def test_classifier_score_at_its_bounds_and_between() -> None:
+    assert classifier_score(torch.zeros(50, 10)) == pytest.approx(1)
+    sure = 200 * torch.eye(10).repeat(5, 1)
+    assert classifier_score(sure) == pytest.approx(10) and classifier_score(sure, splits=5) == pytest.approx(10)
+    assert classifier_score(200 * torch.eye(10)[[0, 1] * 9]) == pytest.approx(2)
+    assert classifier_score(sure[:20].sort(0).values, splits=2) < 10
+    p = torch.tensor([[0.9, 0.1], [0.2, 0.8]])
+    kl = sum(float((row * (row / p.mean(0)).log()).sum()) for row in p) / 2
+    assert classifier_score(p.log() + 7) == pytest.approx(math.exp(kl), rel=1e-6)
+
+
+@pytest.mark.parametrize("splits", [1, 5])
+def test_classifier_score_is_the_inception_score_of_torch_fidelity(splits: int) -> None:
+    theirs = pytest.importorskip("torch_fidelity.metric_isc")
+    logits = 2 * normal(200, 7)
+    there = theirs.isc_features_to_metric(logits, splits, shuffle=False)[theirs.KEY_METRIC_ISC_MEAN]
+    assert classifier_score(logits, splits) == pytest.approx(there, rel=1e-6)
+
+
+def test_classes_of_samples_stand_beside_those_of_real_rows() -> None:
+    """The class of an image is its brightness: of 10 classes, samples have two, and real rows all."""
+    shade = (torch.arange(400) % 10).to(torch.uint8)
+    source = Source(Spec((1, 4, 4), "image", 10), shade.view(-1, 1, 1, 1).expand(-1, 1, 4, 4), labels=shade.long())
+
+    class Shades:
+        def logits(self, source: Source) -> Space:
+            return Space(lambda x: 500 * torch.eye(10)[((x[:, 0, 0, 0] + 1) * 127.5).round().long()])
+
+        def judge(self, source: Source):
+            return lambda x: self.logits(source)(x).argmax(1)
+
+    two = Always(source.take((shade < 2).nonzero()[:, 0]))
+    score = ClassifierScore(Shades(), n=80)(two, source).scalars
+    assert score["classifier_score"] == pytest.approx(2) and 9 < score["classifier_score_floor"] <= 10
+    found = ClassHistogram(Shades(), n=80)(two, source).scalars
+    assert found["class_kl"] == pytest.approx(math.log(5)) and 0 < found["class_kl_floor"] < 0.2
+    assert ClassifierScore(Shades())(two, replace(source, labels=None)).scalars == {}
+
+
+# -- patches -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shape", "sides"),
+    [((64, 64), [64, 32, 16]), ((32, 32), [32, 16]), ((28, 28), [28]), ((34, 64), [34, 17]), ((8, 8), [8])],
+)
+def test_a_pyramid_adds_up_to_the_image_again(shape: tuple[int, int], sides: list[int]) -> None:
+    x = normal(3, 2, *shape)
+    levels = [*pyramid.pyramid(x)]
+    assert [level.shape[2] for level in levels] == sides
+    whole = levels.pop()
+    for level in reversed(levels):
+        whole = pyramid.enlarged(whole) + level
+    torch.testing.assert_close(whole, x, atol=1e-5, rtol=1e-5)
+
+
+def test_flat_images_are_all_in_the_coarsest_level() -> None:
+    fine, coarse = pyramid.pyramid(torch.full((2, 3, 32, 32), 0.7))
+    assert fine.abs().max() < 1e-6 and (coarse - 0.7).abs().max() < 1e-6
+
+
+def test_patches_are_cut_at_every_place_of_every_image() -> None:
+    x = torch.arange(2 * 3 * 9 * 10).view(2, 3, 9, 10).float()
+    found = pyramid.patches(x, 300, torch.Generator().manual_seed(0))
+    assert found.shape == (600, 3, 7, 7)
+    corners = found[:, 0, 0, 0].long()
+    assert (corners[:300] < 270).all() and (corners[300:] >= 270).all(), "image after image"
+    assert corners.unique().tolist() == [270 * i + 10 * y + x for i in range(2) for y in range(3) for x in range(4)]
+    for patch in found[::37]:
+        i, place = divmod(int(patch[0, 0, 0]), 270)
+        assert torch.equal(patch, x[i, :, place // 10 : place // 10 + 7, place % 10 : place % 10 + 7])
+
+
+def test_sliced_distance_of_a_shift_is_its_mean_projection() -> None:
+    x, d = normal(200, 4, 3), 2000
+    shift = torch.zeros(4, 3)
+    shift[1, 2] = 5.0
+    expected = 5 * math.gamma(6) / (math.gamma(6.5) * math.pi**0.5)  # E|u_1| on the sphere in 12 dimensions
+    assert pyramid.sliced(x + shift, x, d) == pytest.approx(expected, rel=0.05)
+    assert pyramid.sliced(x.flip(0), x, d) == 0
+
+
+def test_brightness_and_contrast_are_nothing_to_a_level_and_pixels_out_of_place_are() -> None:
+    source = digits("", size=32)
+    probe = SlicedWasserstein(n=100, patches=16, directions=32)
+    half, _ = rows.halves(source, 100)
+    changed = probe(Always(0.5 * half - 0.2), source).scalars
+    assert changed["swd_32"] == pytest.approx(0, abs=0.01) and changed["swd_16"] == pytest.approx(0, abs=0.01)
+    assert changed["swd"] == pytest.approx((changed["swd_32"] + changed["swd_16"]) / 2)
+    real = probe(Always(rows.some(source, 400)[300:]), source).scalars
+    mixed = probe(Independent(source), source).scalars
+    for name in ("swd", "swd_16", "swd_32"):
+        assert real[name] < 2 * real[f"{name}_floor"] < mixed[name] and mixed[f"{name}_floor"] == real[f"{name}_floor"]
+
+
+# -- copies --------------------------------------------------------------------------------------
 
 
 def cloud(n: int, seed: int) -> Tensor:
@@ -28,6 +150,31 @@ def cloud(n: int, seed: int) -> Tensor:
 def seen() -> Source:
     held = Source(Spec((1, 3, 3), "image"), cloud(600, seed=1), digest="held")
     return Source(Spec((1, 3, 3), "image"), cloud(1500, seed=0), held_out=held, digest="seen")
+
+
+def test_copies_are_at_no_distance_and_honest_samples_at_the_floor(seen: Source) -> None:
+    probe = Memorisation(Pixels(), n=300)
+    assert probe(Always(seen.data), seen).scalars["memorisation"] == 0
+    honest = probe(Always(cloud(300, seed=2)), seen).scalars
+    assert 0.5 < honest["memorisation_floor"] < 0.95, "of more training images one is nearer"
+    assert honest["memorisation"] == pytest.approx(honest["memorisation_floor"], rel=0.06)
+    almost = probe(Always(seen.data + 0.1 * cloud(1500, seed=3)), seen).scalars
+    assert almost["memorisation"] < 0.5 * almost["memorisation_floor"]
+    assert probe(Always(seen.data), replace(seen, held_out=None)).scalars == {}
+
+
+def test_blurred_samples_are_copies_to_the_neighbour_ratio_alone(seen: Source) -> None:
+    dull = Always(0.3 * cloud(300, seed=2))
+    assert Neighbours(n=300)(dull, seen).scalars["neighbour_ratio"] < 0.75
+    found = Memorisation(Pixels(), n=300)(dull, seen).scalars
+    assert found["memorisation"] == pytest.approx(found["memorisation_floor"], rel=0.1)
+
+
+def test_distances_are_exact_where_products_of_matrices_are_not() -> None:
+    far = 100 + normal(50, 60)
+    assert distances(far, far.flip(0)).max() == 0
+    brute = [min(float((a - b).norm()) for b in far[25:]) for a in far[:25]]
+    torch.testing.assert_close(distances(far[:25], far[25:]), torch.tensor(brute), rtol=1e-3, atol=0)
 
 
 # -- a sampler that knows nothing ----------------------------------------------------------------
