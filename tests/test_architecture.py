@@ -22,7 +22,7 @@ ROOMS = {
         {"torch", "numpy", "pandas", "torchvision", "PIL", "filelock", "arch", "scipy", "sklearn"},
     ),
     "losses": ({"losses", "state"}, {"torch"}),
-    "metrics": ({"metrics", "pictures"}, {"torch", "numpy", "scipy", "sklearn", "filelock", "arch"}),
+    "metrics": ({"metrics", "pictures"}, {"torch", "numpy", "scipy", "sklearn", "filelock", "arch", "torch_fidelity"}),
     "pictures": ({"pictures", "metrics"}, {"torch", "numpy", "PIL", "matplotlib", "scipy", "sklearn"}),
     "state": ({"parallel", "schedules"}, {"torch"}),
     "loop": (

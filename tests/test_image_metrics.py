@@ -13,11 +13,13 @@ from torch import Tensor
 
 from gan_runner.datasets.images import digits
 from gan_runner.datasets.spec import Source, Spec
+from gan_runner.errors import DataError, MissingInput
 from gan_runner.metrics import pyramid, rows
 from gan_runner.metrics.c2st import C2ST
 from gan_runner.metrics.ceiling import Independent, ceiling
 from gan_runner.metrics.features import CHUNK, Pixels, Space
 from gan_runner.metrics.histogram import ClassHistogram, ClassifierScore, classifier_score, divergence
+from gan_runner.metrics.inception import Inception
 from gan_runner.metrics.memorisation import Memorisation, distances
 from gan_runner.metrics.pyramid import SlicedWasserstein
 from gan_runner.metrics.quality import ImageQuality
@@ -254,3 +256,59 @@ def test_streams_are_the_same_rows(seen: Source, monkeypatch: pytest.MonkeyPatch
     assert sum(map(len, rows.stream(seen))) == 1500
     space, x = Pixels()(seen), seen.data[:50]
     assert torch.equal(space(iter(x.split(9))), space(x))
+
+
+# -- Inception -----------------------------------------------------------------------------------
+
+
+def test_inception_without_weights_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    with pytest.raises(MissingInput, match=r"weights=.*checkpoints/weights-inception.*releases") as refusal:
+        Inception()
+    assert refusal.value.code == 66
+    with pytest.raises(MissingInput, match="nowhere"):
+        Inception(str(tmp_path / "nowhere"))
+
+
+def test_inception_runs_nothing_that_a_file_says(tmp_path: Path) -> None:
+    pytest.importorskip("torch_fidelity")
+    trap = tmp_path / "sprung"
+    (tmp_path / "w.pth").write_bytes(f"cos\nsystem\n(S'touch {trap}'\ntR.".encode())
+    with pytest.raises(DataError, match=r"w\.pth are not torch-fidelity's Inception"):
+        Inception(str(tmp_path / "w.pth"))(digits(""))
+    assert not trap.exists()
+
+
+@pytest.mark.slow
+def test_inception_fid_is_torch_fidelitys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a network of random weights: the real ones cannot be had without a network. Theirs are passed as files."""
+    fidelity = pytest.importorskip("torch_fidelity")
+    module = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
+    with monkeypatch.context() as random:
+        random.setattr(module, "load_state_dict_from_url", lambda *_, **__: {})
+        random.setattr(module.FeatureExtractorInceptionV3, "load_state_dict", lambda *_: None)
+        torch.manual_seed(0)
+        torch.save(module.FeatureExtractorInceptionV3("inception", ["2048"]).state_dict(), tmp_path / "w.pth")
+    source = digits("", size=32)
+    real, fake = (source.data[k : k + 12].expand(-1, 3, -1, -1).contiguous() for k in (0, 100))
+
+    class Images(torch.utils.data.Dataset):
+        def __init__(self, images: Tensor):
+            self.images = images
+
+        def __len__(self) -> int:
+            return len(self.images)
+
+        def __getitem__(self, i: int) -> Tensor:
+            return self.images[i]
+
+    there = fidelity.calculate_metrics(
+        input1=Images(fake), input2=Images(real), fid=True, cuda=False, verbose=False, cache=False, batch_size=4,
+        feature_extractor_weights_path=str(tmp_path / "w.pth"),
+    )  # fmt: skip
+    from gan_runner.metrics.frechet import frechet_distance, statistics
+
+    space = Inception(str(tmp_path / "w.pth"))(source)
+    ours = (statistics(space(source.take(torch.arange(k, k + 12)))) for k in (100, 0))
+    found = frechet_distance(*(x for pair in ours for x in pair))
+    assert found > 0 and found == pytest.approx(there["frechet_inception_distance"], rel=1e-3)
