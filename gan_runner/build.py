@@ -103,7 +103,8 @@ def assemble(
     def make(player: str, params: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         return optimizer(player, params, tensor_rate=train["program"] != "eager")
 
-    return objective, State.create(nets, objective.players, objective.averaged, make, schedule), layout
+    lagging = train["ema_halflife"] > 0 or train["average_from"] is not None
+    return objective, State.create(nets, objective.players, objective.averaged, make, schedule, lagging), layout
 
 
 @torch.no_grad()

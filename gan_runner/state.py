@@ -137,10 +137,18 @@ class State:
         averaged: Sequence[str],
         optimizer: MakeOptimizer,
         schedule: Schedule | None = None,
+        lagging: bool = True,
     ) -> State:
-        """A state at step 0: `players` says who moves which roles, `averaged` which roles make samples."""
+        """A state at step 0: `players` says who moves which roles, `averaged` which roles make samples.
+
+        An average that is not `lagging`, whose half-life is 0, shares the memory of the weights, which costs nothing.
+        """
         roles = nn.ModuleDict(dict(nets))
         average = nn.ModuleDict({role: copy.deepcopy(roles[role]) for role in averaged}).requires_grad_(False).eval()
+        if not lagging:
+            for role, net in average.items():
+                for mine, live in zip(net.parameters(), roles[role].parameters(), strict=True):
+                    mine.data = live.data
         made = {}
         for name, moved in players.items():
             params = [p for role in moved for p in roles[role].parameters()]
@@ -162,7 +170,8 @@ class State:
         if self.clock.seen > since:
             past = max(1 - rows / (self.clock.seen - since), 0.0)
         params, targets, buffers, copies = self._pairs
-        torch._foreach_lerp_(params, targets, 1 - past)
+        if params:
+            torch._foreach_lerp_(params, targets, 1 - past)
         if buffers:
             torch._foreach_copy_(buffers, copies)
 
@@ -170,9 +179,11 @@ class State:
     def _pairs(self) -> tuple[list[Tensor], list[Tensor], list[Tensor], list[Tensor]]:
         """Tensors of the average beside those they follow; found once, since modules are slow to walk."""
         live = [self.nets[role] for role in self.average]
+        pairs = zip(self.average.parameters(), (p.detach() for net in live for p in net.parameters()), strict=True)
+        apart = [(mine, theirs) for mine, theirs in pairs if mine.data_ptr() != theirs.data_ptr()]
         return (
-            list(self.average.parameters()),
-            [p.detach() for net in live for p in net.parameters()],
+            [mine for mine, _ in apart],
+            [theirs for _, theirs in apart],
             list(self.average.buffers()),
             [b for net in live for b in net.buffers()],
         )
@@ -203,8 +214,8 @@ class State:
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Put a saved state back in place; the learning rate stays the configured one."""
-        self.nets.load_state_dict(saved["nets"])
         self.average.load_state_dict(saved["average"])
+        self.nets.load_state_dict(saved["nets"])  # last: an average that shares this memory is these weights
         for name, player in self.players.items():
             player.optimizer.load_state_dict(self._with_own_rate(player, saved["players"][name]))
         for name, tensor in self.memory.items():

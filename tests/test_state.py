@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from gan_runner import optimizers, program, schedules
+from gan_runner.build import build
 from gan_runner.losses import adversarial, payoffs
 from gan_runner.state import Clock, Player, State
+from tests.conftest import compose
 
 
 class Generator(nn.Module):
@@ -165,6 +167,28 @@ def test_moving_average_has_the_stated_half_life() -> None:
         s.tick(500, 100, halflife=1000)  # five critic batches count once
     for p in s.average.parameters():
         torch.testing.assert_close(p, torch.full_like(p, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("words", "shared"),
+    [(["train.ema_halflife=0"], True), (["train.ema_halflife=0", "train.average_from=0.5"], False), ([], False)],
+)
+def test_an_average_without_a_past_is_the_network(words: list[str], shared: bool) -> None:
+    """It shares its memory but takes no gradients; whatever a checkpoint says, the network's own weights are loaded."""
+    s = build(compose("dataset=ring8", "probes=none", *words)).state
+    mine, live = s.average["generator"], s.nets["generator"]
+    assert (next(mine.parameters()).data_ptr() == next(live.parameters()).data_ptr()) == shared
+    assert not any(p.requires_grad for p in mine.parameters()) and all(p.requires_grad for p in live.parameters())
+    saved, first = copy.deepcopy(s.state_dict()), weights(live)
+    with torch.no_grad():
+        for p in live.parameters():
+            p.add_(1.0)
+    assert torch.equal(weights(mine), weights(live)) == shared
+    s.tick(64, 64, halflife=0)
+    assert torch.equal(weights(mine), weights(live))
+    saved["average"] = {name: torch.zeros_like(t) for name, t in saved["average"].items()}
+    s.load_state_dict(saved)
+    assert torch.equal(weights(live), first) and torch.equal(weights(mine), first if shared else 0 * first)
 
 
 def test_moving_average_copies_buffers() -> None:
