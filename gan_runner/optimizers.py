@@ -87,6 +87,11 @@ class Quick(torch.optim.Optimizer):
     state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
     load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
 
+    @property
+    def adds(self) -> bool:
+        """Whether a step only adds multiples of the gradients, so that its rule takes them in factors, too."""
+        return False
+
     def rule(self) -> Move:
         """`step` as a function of the gradients, over the same state; to be asked for anew once a state was loaded.
 
@@ -163,13 +168,22 @@ class QuickAdamW(QuickAdam, torch.optim.AdamW): ...
 
 
 class QuickSGD(Quick, torch.optim.SGD):
+    @property
+    def adds(self) -> bool:
+        plain = not any(self.group[name] for name in ("momentum", "weight_decay", "maximize"))
+        return plain and not isinstance(self.group["lr"], Tensor)
+
     def rule(self) -> Move:
         group, params = self.group, self.group["params"]
         buffers: list[Tensor | None] = [*self.slot("momentum_buffer")] if group["momentum"] else [None] * len(params)
         common = self.common("momentum", "dampening", "nesterov", "fused")
 
-        def step(grads: Sequence[Tensor]) -> None:
-            sgd(params, list(grads), buffers, lr=group["lr"], **common)
+        def step(grads: Sequence[Any]) -> None:
+            lr = group["lr"]
+            if all(isinstance(g, Tensor) for g in grads):
+                return sgd(params, list(grads), buffers, lr=lr, **common)
+            for p, g in zip(params, grads, strict=True):
+                p.add_(g, alpha=-lr) if isinstance(g, Tensor) else g.add_to(p, -lr)
 
         return step
 

@@ -38,6 +38,28 @@ class Clock:
     seen: int = 0
 
 
+@dataclass(frozen=True)
+class Factors:
+    """The gradient of a matrix (a, b), not multiplied out: the sum of scale * left' @ right over its terms.
+
+    Attributes:
+        terms: (scale, left (n, a), right (n, b)) each, left and right never to be written to again.
+    """
+
+    terms: Sequence[tuple[float, Tensor, Tensor]]
+
+    def add_to(self, matrix: Tensor, scale: float) -> Tensor:
+        """Add `scale` times this to `matrix` (a, b) in place, and return that."""
+        for share, left, right in self.terms:
+            matrix.addmm_(left.T, right, alpha=scale * share)
+        return matrix
+
+    def whole(self) -> Tensor:
+        """The matrix (a, b) itself."""
+        (_, left, right), *_ = self.terms
+        return self.add_to(left.new_zeros(left.shape[1], right.shape[1]), 1.0)
+
+
 class Player:
     """Networks that move together, and the optimizer that moves them. It alone takes gradients and steps."""
 
@@ -45,7 +67,8 @@ class Player:
         self.params: list[Tensor] = [p for net in nets for p in net.parameters()]
         self.optimizer = optimizer
         self.schedule = schedule or Constant()
-        self.move: Callable[[Sequence[Tensor]], None] = self._step  # a program may put a faster form here
+        self.move: Callable[[Sequence[Any]], None] = self._step  # a program may put a faster form here
+        self.factors: list[tuple[Tensor, Factors]] = []  # of the last step, until somebody asks for its gradients
         self.base_lr = float(optimizer.param_groups[0]["lr"])
 
     def descend(self, loss: LossFn, nets: Nets, *inputs: Tensor) -> Logs:
@@ -67,16 +90,27 @@ class Player:
         )
         return grads, {name: t.detach() for name, t in logs.items()}
 
-    def apply(self, grads: Sequence[Tensor]) -> None:
-        """One optimizer step along gradients, averaged over the ranks."""
-        grads = parallel.mean(grads)
-        for p, g in zip(self.params, grads, strict=True):
-            p.grad = g
+    def apply(self, grads: Sequence[Tensor | Factors]) -> None:
+        """One optimizer step along gradients, averaged over the ranks; factors stay so where a step only adds them."""
+        if parallel.world() > 1 or not getattr(self.optimizer, "adds", False):  # torch's own do not say whether
+            grads = parallel.mean([g if isinstance(g, Tensor) else g.whole() for g in grads])
+        pairs = list(zip(self.params, grads, strict=True))
+        for p, g in pairs:
+            p.grad = g if isinstance(g, Tensor) else None
+        self.factors = [(p, g) for p, g in pairs if isinstance(g, Factors)]
         with torch.no_grad():
             self.move(grads)
 
-    def _step(self, grads: Sequence[Tensor]) -> None:
+    def _step(self, grads: Sequence[Tensor | Factors]) -> None:
+        self.gradients()
         self.optimizer.step()
+
+    def gradients(self) -> list[Tensor]:
+        """Those of the last step, each as its parameter's `grad`, where factors are put only now; at first none."""
+        for p, factors in self.factors:
+            p.grad = factors.whole()
+        self.factors = []
+        return [p.grad for p in self.params if p.grad is not None]
 
     def set_rate(self, seen: int, total: int) -> None:
         """Write the scheduled learning rate; a rate that is a tensor keeps its place in memory."""
@@ -100,8 +134,7 @@ class Player:
 
     def gradient_norm(self) -> Tensor:
         """Euclidean norm (0-d) of the gradient of the last step."""
-        norms = torch._foreach_norm([p.grad for p in self.params if p.grad is not None])
-        return torch.stack(norms).norm()
+        return torch.stack(torch._foreach_norm(self.gradients())).norm()
 
 
 def pull(players: Sequence[Player], grads: Sequence[Sequence[Tensor]]) -> list[list[Tensor]]:

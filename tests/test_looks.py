@@ -374,7 +374,7 @@ def test_gradients_are_those_of_each_layer_in_order() -> None:
     play(run)
     net = run.state.nets["discriminator"]
     expected = [m.weight.grad.norm() for m in net.modules() if isinstance(m, nn.Linear) and m.weight.grad is not None]
-    found = gradients.by_layer(run.state.players["discriminator"].params)
+    found = gradients.by_layer(run.state.players["discriminator"].gradients())
     assert torch.equal(found, torch.stack(expected)) and len(found) == 3
     seen = gradients.Gradients()(draw, run.source)
     assert seen.scalars["gradient_span_discriminator"] == pytest.approx(float(found.max() / found.min()))

@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gan_runner import optimizers, program, schedules
+from gan_runner import optimizers, parallel, program, schedules
 from gan_runner.build import build
 from gan_runner.losses import adversarial, payoffs
-from gan_runner.state import Clock, Player, State
+from gan_runner.state import Clock, Factors, Player, State
 from tests.conftest import compose
 
 
@@ -318,6 +318,46 @@ def test_rates_that_cannot_be(lr: float) -> None:
         optimizers.Adam(lr)
     with pytest.raises(ValueError, match=r"discriminator\.lr"):
         optimizers.Adam(1e-3, players={"discriminator": {"lr": lr}})
+
+
+def along(make: Callable[[list[nn.Parameter]], torch.optim.Optimizer], fast: bool, whole: bool) -> Player:
+    """A player after three steps along gradients of a matrix and a vector, the former in factors or multiplied out."""
+    torch.manual_seed(0)
+    net = nn.Linear(3, 4).double()
+    player = Player([net], make(list(net.parameters())))
+    if fast:
+        player.move = player.optimizer.rule()  # type: ignore[attr-defined]
+    for _ in range(3):
+        u, v, w, x, b = (torch.randn(*shape, dtype=torch.float64) for shape in ((5, 4), (5, 3), (2, 4), (2, 3), (4,)))
+        matrix = -0.2 * torch.einsum("na,nb->ab", u, v) + 0.5 * torch.einsum("na,nb->ab", w, x)
+        player.apply([matrix if whole else Factors([(-0.2, u, v), (0.5, w, x)]), b])
+    return player
+
+
+MAKERS = {
+    "sgd": lambda params: optimizers.SGD(0.1)("rbm", params),
+    "decayed": lambda params: optimizers.QuickSGD(params, 0.1, weight_decay=0.5),
+    "momentum": lambda params: optimizers.SGD(0.1, momentum=0.9)("rbm", params),
+    "adam": lambda params: optimizers.Adam(0.1)("rbm", params),
+    "compiled": lambda params: optimizers.SGD(0.1)("rbm", params, tensor_rate=True),
+    "torch": lambda params: torch.optim.SGD(params, lr=0.1),
+}
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize(("name", "fast"), [(name, fast) for name in MAKERS for fast in (False, True)][:-1])
+def test_factors_are_the_matrix_that_they_make(
+    name: str, fast: bool, ranks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To every optimizer, to the average over ranks and to whoever looks at the gradient of the last step."""
+    monkeypatch.setattr(parallel, "world", lambda: ranks)
+    monkeypatch.setattr(parallel, "mean", lambda grads: grads if ranks == 1 else [g / 2 for g in grads])
+    whole, factors = (along(MAKERS[name], fast, whole) for whole in (True, False))
+    left = factors.params[0].grad is None
+    assert left == (name == "sgd" and fast and ranks == 1)  # it alone never makes the matrix
+    torch.testing.assert_close(factors.params, whole.params)
+    torch.testing.assert_close(factors.gradient_norm(), whole.gradient_norm())
+    torch.testing.assert_close(factors.gradients(), [p.grad for p in whole.params])
 
 
 def test_gradient_norm_is_that_of_the_last_step() -> None:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gan_runner.losses.objective import Objective
-from gan_runner.state import Logs, Nets, State
+from gan_runner.state import Factors, Logs, Nets, State
 
 
 class Machine(Protocol):
@@ -32,6 +32,10 @@ class Machine(Protocol):
     def free(self, v: Tensor, inputs: Tensor) -> Tensor: ...
     def code(self, h: Tensor) -> Tensor: ...
     def show(self, z: Tensor) -> Tensor: ...
+
+
+WATCHED = 64
+"""Rows by which a step tells its loss and its error; all of a larger batch would only take it longer."""
 
 
 @dataclass(frozen=True)
@@ -66,25 +70,23 @@ class CD(Objective):
     def step(self, s: State, x: Tensor, key: None) -> Logs:
         m = machine(s.nets)
         v0 = m.encode(x)
-        a0 = m.inputs(v0)
-        p0 = a0.sigmoid()
+        p0, free = infer(m, v0)
         mean = m.mean(m.field(m.hide(p0)))
         vk = m.gibbs(m.draw(mean), self.steps - 1)
-        return self.update(s, v0, a0, p0, vk) | {"rbm/reconstruction_error": F.mse_loss(mean, v0)}
+        error = F.mse_loss(mean[:WATCHED], v0[:WATCHED])
+        return self.update(s, v0, p0, free, vk) | {"rbm/reconstruction_error": error}
 
-    def update(self, s: State, v0: Tensor, a0: Tensor, p0: Tensor, vk: Tensor) -> Logs:
+    def update(self, s: State, v0: Tensor, p0: Tensor, free: Tensor, vk: Tensor) -> Logs:
         """One step along the gradient, from data v0 (n, visible) and chains vk (m, visible).
 
-        h has the logits a0 (n, hidden) at the data, and is 1 with the probabilities p0.
+        At the data, h is 1 with the probabilities p0 (n, hidden), and the mean of F is `free`.
         """
         m = machine(s.nets)
-        ak = m.inputs(vk)
-        pk = ak.sigmoid()
-        W = torch.empty_like(m.W).addmm_(v0.T, p0, beta=0, alpha=-1 / len(v0)).addmm_(vk.T, pk, alpha=1 / len(vk))
-        W = W.add_(m.W, alpha=self.decay) if self.decay else W
-        gap = m.free(v0, a0).mean() - m.free(vk, ak).mean()
-        s.players["rbm"].apply([W, vk.mean(0) - v0.mean(0), pk.mean(0) - p0.mean(0)])
-        return {"rbm/loss": gap}
+        pk, fantasy = infer(m, vk)
+        W = Factors([(-1 / len(v0), v0, p0), (1 / len(vk), vk, pk)])
+        decayed = W.whole().add_(m.W, alpha=self.decay) if self.decay else W
+        s.players["rbm"].apply([decayed, vk.mean(0) - v0.mean(0), pk.mean(0) - p0.mean(0)])
+        return {"rbm/loss": free - fantasy}
 
     def judge(self, nets: Nets, x: Tensor) -> Tensor:
         """-F(v), the log-likelihood of samples (n, *shape) but for a constant."""
@@ -148,14 +150,20 @@ class PCD(CD):
         m, chains = machine(s.nets), s.memory["chains"]
         v0 = m.encode(x)
         vk = m.gibbs(chains, self.steps)
-        a0 = m.inputs(v0)
-        logs = self.update(s, v0, a0, a0.sigmoid(), vk)
+        logs = self.update(s, v0, *infer(m, v0), vk)
         chains.copy_(vk)
         return logs
 
     def start(self, s: State, n: int) -> Tensor:
         chains = s.memory["chains"]
         return chains[torch.randint(len(chains), (n,), device=chains.device)]
+
+
+def infer(m: Machine, v: Tensor) -> tuple[Tensor, Tensor]:
+    """p(h = 1 | v) (n, hidden) of visible states (n, visible), and the mean of F over the first `WATCHED`."""
+    inputs = m.inputs(v)
+    free = m.free(v[:WATCHED], inputs[:WATCHED]).mean()
+    return inputs.sigmoid(), free
 
 
 def machine(nets: Nets) -> Machine:

@@ -29,7 +29,7 @@ class Gradients:
     kinds: ClassVar[frozenset[str]] = KINDS
 
     def __call__(self, draw: Draw, source: Source) -> Findings:
-        norms = {name: by_layer(player.params) for name, player in draw.state.players.items()}
+        norms = {name: by_layer(player.gradients()) for name, player in draw.state.players.items()}
         norms = {name: found for name, found in norms.items() if len(found) and found.max() > 0}
         if not norms:
             return Findings()
@@ -40,7 +40,7 @@ class Gradients:
         )
 
 
-def by_layer(params: list[torch.nn.Parameter]) -> Tensor:
-    """Norms (k,) of the gradients of weights with two dimensions or more, in the order of layers."""
-    norms = [p.grad.norm().cpu() for p in params if p.dim() > 1 and p.grad is not None]
+def by_layer(grads: list[Tensor]) -> Tensor:
+    """Norms (k,) of those gradients that have two dimensions or more, in the order of layers."""
+    norms = [g.norm().cpu() for g in grads if g.dim() > 1]
     return torch.stack(norms) if norms else torch.zeros(0)
