@@ -27,9 +27,12 @@ sys.path.insert(0, str(ROOT))
 
 from gan_runner.build import build
 from gan_runner.console import Console
+from gan_runner.draw import Draw, Stopwatch
 from gan_runner.folder import create
 from gan_runner.logbook import Logbook
 from gan_runner.loop import Run, fit
+from gan_runner.metrics.probe import Metric
+from gan_runner.metrics.quality import ImageQuality
 from gan_runner.models.rbm import RBM
 from gan_runner.models.roles import Discriminator, Generator
 from gan_runner.record import Recorder
@@ -333,6 +336,34 @@ def overhead_huber() -> float:
         return share(with_recorder(build(cfg), cfg, create(Path(place), "r")), Bare(build(cfg)), 20_000, 250)
 
 
+def metrics_share() -> float:
+    """Time of the metrics that image runs ask now and then, at their second call, over that of training meanwhile."""
+    run = build(compose(*IMAGE))
+    draw, train, steps, found = Draw(run.objective, run.state, run.source.device), Segments(run), 20, 0.0
+    train(5)
+    began = time.perf_counter()
+    train(steps)
+    step = (time.perf_counter() - began) / steps
+    for probe in run.probes.values():
+        if isinstance(probe, Metric) and probe.every > 0:
+            probe(draw, run.source)
+            began = time.perf_counter()
+            probe(draw, run.source)
+            found += (time.perf_counter() - began) / (probe.every * step)
+    return found
+
+
+def fid_seconds() -> float:
+    """All metrics of 10,000 samples in a classifier's features, once that is trained; making samples is not counted."""
+    run = build(compose(*IMAGE, "probes.quality.n=10000", "probes.quality.root=null"))
+    draw = Stopwatch(Draw(run.objective, run.state, run.source.device))
+    draw(10_000)
+    cast(ImageQuality, run.probes["quality"]).features(run.source)
+    began = time.perf_counter()
+    run.probes["quality"](draw, run.source)
+    return time.perf_counter() - began
+
+
 MLP = (
     "dataset=fashion",
     "model=mlp",
@@ -509,6 +540,8 @@ COMPARISONS: dict[str, tuple[Callable[[], float], str, str]] = {
         "the same where that is given float32",
         ">= 3",
     ),
+    "metrics": (metrics_share, "DCGAN-32: share of its metrics in the time of training", "<= 0.05"),
+    "fid-10k": (fid_seconds, "10,000 samples judged in a classifier's features, seconds", "<= 20"),
     "image-full": (overhead_image, "DCGAN-32: bare step over full run", ">= 0.97"),
 }
 
