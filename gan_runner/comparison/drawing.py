@@ -216,7 +216,7 @@ def parallel(found: Sequence[Axis], best_first: Sequence[int], shades: int, titl
     Args:
         best_first: indices of lines; the better, the darker of so many `shades`.
     """
-    width, top, bottom = max(150 * len(found), WIDTH), 34, 262
+    width, top, bottom = max(180 * len(found), 720), 34, 284
     at = np.linspace(60, width - 60, len(found))
     drawn, across = [], []
     for x, axis in zip(at, found, strict=True):
@@ -236,7 +236,7 @@ def _placed(axis: Axis, start: float, end: float) -> tuple[list[float], list[tup
     """Heights of an axis's values, and what stands beside it at which."""
     numbers = [v for v in axis.values if isinstance(v, float | int)]
     if len(numbers) == len(axis.values):
-        s = scale(numbers, start, end)
+        s = scale(numbers, start, end, log=min(numbers) > 0 and max(numbers) >= 8 * min(numbers))
         shown = sorted(set(numbers)) if len(set(numbers)) <= 6 else s.ticks()
         return [s(v) for v in numbers], [(s(v), short(v)) for v in shown]
     words = [*dict.fromkeys(map(str, axis.values))]
