@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import runpy
 
+import torch
+
+from gan_runner.metrics.baselines import fit_garch
 from tests.conftest import ROOT, compose, option_names
 
 script = runpy.run_path(str(ROOT / "scripts/table_quant.py"))
@@ -21,7 +24,8 @@ def scored(row: str, seed: int, value: float) -> dict[str, object]:
 def test_page() -> None:
     found = [scored("quant_gan_csvnn", 1, 0.2), scored("quant_gan_csvnn", 2, 0.4)]
     rivals = {f"{name}{end}": v for name in script["NAMES"] for end, v in (("_garch", 0.5), ("_floor", 0.1))}
-    page = script["page"](found, rivals, 2433, 500)
+    chance = {name: [0.1, 0.3] for name in script["NAMES"]}
+    page = script["page"](found, rivals, chance, 2433, 500)
     table = [
         [cell.strip() for cell in line.replace("\\|", "!").strip("|").split("|")]
         for line in page.splitlines()
@@ -33,6 +37,7 @@ def test_page() -> None:
     assert rows["C-SVNN, wild paths dropped"][-1] == "50"
     assert "| C-SVNN | 0.6 ± 0.28 | 0.6 ± 0.28 |" in page and "TCN | 0" not in page, "ratios, and no line without runs"
     assert rows["bootstrap of the real path"][:2] == ["0.1", "0.1"]
+    assert rows["a perfect model"][0] == "0.2 ± 0.14" and "| a perfect model | 0.4 ± 0.28 |" in page
     assert "2,433 daily" in page and "seeds 1, 2: 3,000 steps" in page and "25 real values" in page
     assert all(
         len(cells) in (13, 14) for cells in table if cells[0] in {*script["ROWS"].values(), *script["PUBLISHED"]}
@@ -46,6 +51,15 @@ def test_rows_are_experiments_that_share_their_pace() -> None:
         for row in script["ROWS"]
     ]
     assert all(pace == paces[0] for pace in paces)
+
+
+def test_a_perfect_model_is_right_but_for_chance() -> None:
+    """GARCH's own paths, of a length at which chance is small, against its law."""
+    real = fit_garch(torch.randn(3000, generator=torch.Generator().manual_seed(0), dtype=torch.float64) / 100)
+    path = real.paths(1, 20000)[0]
+    found = script["perfect"](path, 20, 3)
+    assert set(found) == set(script["NAMES"]) and all(len(scores) == 3 for scores in found.values())
+    assert max(found["emd_1"]) < 0.03 and max(found["acf_abs"]) < 0.2
 
 
 def test_the_choice_is_the_lowest_mean_of_the_deciding_ratios() -> None:
