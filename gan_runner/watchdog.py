@@ -19,7 +19,6 @@ from gan_runner.draw import Draw, Stopwatch
 from gan_runner.folder import Status
 from gan_runner.logbook import Logbook
 from gan_runner.loop import Run
-from gan_runner.metrics.probe import Probe
 from gan_runner.watch.alarm import KEPT, Alert, Row
 
 TICK = "speed/minutes"
@@ -87,8 +86,8 @@ class Watchdog:
         raise LookupError(f"no picture of {self.run.source.spec.kind} data")
 
 
-def painters() -> list[Probe]:
-    """Pictures of samples, one at least for each kind of data; imported where they are needed, with what draws them."""
+def painters() -> list[Any]:
+    """Probes that draw samples, one at least for each kind of data; imported only now, with what draws them."""
     from gan_runner.pictures.grid import SampleGrid
     from gan_runner.pictures.line import Line
     from gan_runner.pictures.matrices import FactPictures

@@ -1,4 +1,4 @@
-"""`python scripts/testbed.py [--seed N] [--only WORDS]`: docs/watchdog.md, what alarms runs raise that go wrong, or well.
+"""`python scripts/testbed.py [--seed N] [--only WORDS]`: docs/watchdog.md, what alarms say of runs, good and bad.
 
 Runs that are done already are read from their folders; delete these to repeat them.
 """
@@ -153,7 +153,7 @@ def freeze(player: str) -> Callable[[Run], Any]:
 
 def kill(run: Run) -> None:
     """All scores are 0."""
-    run.state.nets["discriminator"].register_forward_hook(lambda module, inputs, scores: 0 * scores)
+    run.state.nets["discriminator"].register_forward_hook(lambda module, inputs, scores: scores.mul(0))
 
 
 def leave_average(run: Run) -> None:

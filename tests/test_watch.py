@@ -136,6 +136,15 @@ def test_apart_is_the_distance_of_pairs_in_distances_of_rows() -> None:
     assert Drift().measure(drawing(POINTS, POINTS), SOURCE) == {"health/apart": 0.0}
 
 
+def test_a_small_step_of_a_small_tensor_beside_a_large_one_is_seen() -> None:
+    def size(small: float) -> dict[str, float]:
+        players = {"D": SimpleNamespace(params=[torch.tensor([3000.0]), torch.tensor([small])])}
+        return Frozen().measure(SimpleNamespace(state=SimpleNamespace(players=players)), SOURCE)  # type: ignore[arg-type]
+
+    assert size(0.01)["health/weights_D"] == pytest.approx(3000)
+    assert size(0.01) == size(0.01) and size(0.01) != size(0.011)
+
+
 def test_ends_of_chains_are_not_looked_at() -> None:
     draw = drawing(POINTS, POINTS, slow=True)
     assert Collapse().measure(draw, SOURCE) == Drift().measure(draw, SOURCE) == {}
@@ -270,7 +279,8 @@ def test_an_alarm_that_cannot_look_warns_once_and_training_goes_on(monkeypatch: 
     quiet = whole()
 
     def fails(self: Any, draw: Any, source: Any) -> dict[str, float]:
-        draw(3), torch.rand(2)
+        draw(3)
+        torch.rand(2)
         raise RuntimeError("out of paint")
 
     monkeypatch.setattr(Collapse, "measure", fails)
