@@ -300,6 +300,17 @@ def test_the_best_is_better_on_the_seeds_they_share(tmp_path: Path) -> None:
     assert found.ranked(found.columns[0])[0].name == "ns" and found.best(found.columns[0]) is None
 
 
+def test_what_is_better_than_real_rows_is_not_the_best(three: list[Path]) -> None:
+    """Collapsed samples may have a precision of 1."""
+    pair = [place for place in three if "hinge" not in place.name]
+    for floor, best in ((8.9, "wgan_gp"), (9.1, None)):
+        for place in pair:
+            metrics = json.loads((place / "result.json").read_text())["metrics"]
+            changed(place, "result.json", metrics=metrics | {"frechet_floor": floor})
+        found = runs(*pair)
+        assert getattr(found.best(found.columns[0]), "name", None) == best
+
+
 def test_no_difference_is_said_to_be_none(three: list[Path]) -> None:
     found = runs(*three)
     pairs = [pair for pair in found.pairs(found.columns[0]) if "hinge" in (pair[0].name, pair[1].name)]

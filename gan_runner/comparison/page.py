@@ -34,6 +34,7 @@ PAGE = """<!doctype html>
 </html>
 """
 
+STAR = " ★ is better than each other line by a paired interval that excludes 0, and no better than real rows."
 NO_STAR = " No line is marked best: none is better than each other one by a paired interval that excludes 0."
 HOW = """<details>
 <summary>How to read the intervals</summary>
@@ -48,8 +49,9 @@ differences.</dd>
 <dt>p</dt><dd>Of the exact sign-flip test: the share of all choices of signs of the differences whose mean is as far
 from 0. It assumes only that either sign is as likely where nothing differs; k seeds can give no less than
 2 / 2<sup>k</sup>.</dd>
-<dt>★</dt><dd>Stands only where the paired interval from each other line excludes 0. Each interval is for itself: of
-many true zeros, one in twenty is excluded.</dd>
+<dt>★</dt><dd>Stands only where the paired interval from each other line excludes 0, and never for better than real
+rows, which is a sign of collapse or copies. Each interval is for itself: of many true zeros, one in twenty is
+excluded.</dd>
 <dt>real rows</dt><dd>What rows of the data score in place of samples.</dd>
 </dl>
 </details>
@@ -112,7 +114,7 @@ def table(study: Study) -> str:
     fold = f"<details><summary>{len(more)} further metrics</summary>{means(study, more)}</details>" if more else ""
     told = "Mean ± standard deviation over seeds, below it the 95 % interval of the mean; ↓ lower, ↑ higher is better."
     stars = any(study.best(c) for c in study.columns)
-    told += " ★ is better than each other line by a paired interval that excludes 0." if stars else NO_STAR
+    told += STAR if stars else NO_STAR
     return section("Scores", means(study, first), note(told), fold, HOW)
 
 

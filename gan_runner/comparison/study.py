@@ -80,9 +80,13 @@ class Study:
         return [group for _, group in found]
 
     def best(self, column: Column) -> Group | None:
-        """The group that is better than each other one by a paired difference whose interval excludes zero."""
+        """The group that is better than each other one by a paired difference whose interval excludes zero.
+
+        None that is better than real rows: nothing honest is, but collapsed samples have a precision of 1.
+        """
         groups, sign = self.ranked(column), {"lower": -1, "higher": 1}.get(self.direction(column), 0)
-        if len(groups) < 2:
+        first, floor = groups and self.cell(groups[0], column), self.floor(column)
+        if len(groups) < 2 or not first or (floor is not None and sign * first.mean > sign * floor):
             return None
         found = [self.difference(groups[0], other, column) for other in groups[1:]]
         return groups[0] if all(d is not None and d.excludes_zero and sign * d.mean > 0 for d in found) else None
