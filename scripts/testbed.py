@@ -1,4 +1,4 @@
-"""`python scripts/testbed.py [--seed N] [--only WORDS]`: docs/watchdog.md, what alarms say of runs, good and bad.
+"""`python scripts/testbed.py [--seed N] [--only WORDS]`: docs/watchdog.md, what alarms runs raise, gone wrong or well.
 
 Runs that are done already are read from their folders; delete these to repeat them.
 """
