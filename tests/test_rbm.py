@@ -20,7 +20,7 @@ from gan_runner.losses.contrastive import CD, PCD
 from gan_runner.metrics import rbm as metrics
 from gan_runner.metrics.rbm import Likelihood, annealed, exact, over_hidden, over_visible, pseudo_likelihood
 from gan_runner.models import rbm
-from gan_runner.models.rbm import RBM, Bernoulli, Gaussian
+from gan_runner.models.rbm import RBM, Bernoulli, Cut, Gaussian
 from gan_runner.pictures.rbm import Chains, Filters, shaded
 from gan_runner.state import State
 from tests.conftest import compose
@@ -303,6 +303,14 @@ def test_pixels_are_coins_thrown_anew() -> None:
     assert set(v.unique().tolist()) == {0.0, 1.0} and not torch.equal(v, again)
     assert v[:, 0].max() == 0 and v[:, 2].min() == 1 and float(v[:, 1].mean()) == pytest.approx(0.5, abs=0.03)
     torch.testing.assert_close(m.decode(torch.tensor([[0.0, 0.5, 1.0]])), torch.tensor([[[[-1.0, 0.0, 1.0]]]]))
+
+
+def test_pixels_that_are_cut_are_not_drawn() -> None:
+    m, x = Cut(Spec((1, 1, 4), "image"), 3), torch.tensor([-1.0, -0.2, 0.2, 1.0]).expand(10, 1, 1, 4)
+    for states in (m.encode(x), m.expect(x)):
+        assert torch.equal(states, torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(10, 4))
+    m.begin(x)
+    torch.testing.assert_close(m.b.sigmoid(), torch.tensor([0.05, 0.05, 1.05, 1.05]) / 1.1)
 
 
 def test_columns_come_back_from_their_states() -> None:

@@ -177,8 +177,21 @@ class Bernoulli(RBM):
 
     def begin(self, rows: Tensor) -> None:
         """Set b to the logits of the mean pixels (Hinton 2012, section 8), these kept off 0 and 1."""
-        share = (rows.flatten(1).mean(0) + 1) / 2
+        share = self.expect(rows).mean(0)
         self.b.copy_(((share + 0.05) / 1.1).logit())
+
+
+class Cut(Bernoulli):
+    """Binary visible units whose data are not drawn: pixels above the middle grey are 1.
+
+    For images that are black and white already, and for comparisons with programs that draw no coins for their data.
+    """
+
+    def encode(self, x: Tensor) -> Tensor:
+        return x.flatten(1).gt(0).to(x.dtype)
+
+    def expect(self, x: Tensor) -> Tensor:
+        return self.encode(x)
 
 
 class Gaussian(RBM):
