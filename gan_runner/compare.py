@@ -76,6 +76,9 @@ def compare(
     shown = [c for c in rows if not str(c).endswith(("_target_", "_floor", "_digest"))]
     say(rows[shown[:WIDEST]].to_string(index=False, float_format="%.4g", na_rep="", max_colwidth=80))
     groups = study([Papers(place) for place in found], scores)
+    if scores and not groups.columns:
+        what = "no complete run has a record of its last step"
+        raise MissingInput(what, "evaluate runs first: python -m gan_runner.evaluate run=DIR", id="F04")
     if said := summary(groups):
         say(said)
     rows.to_csv(csv, index=False)

@@ -23,6 +23,7 @@ from gan_runner.comparison.page import page
 from gan_runner.comparison.papers import Papers
 from gan_runner.comparison.statistics import difference, least, mean, sign_flips
 from gan_runner.comparison.study import Study, study
+from gan_runner.errors import MissingInput
 from gan_runner.folder import write_json, write_text
 from gan_runner.metrics.better import better
 from gan_runner.pictures import png
@@ -250,11 +251,16 @@ def test_records_of_different_n_never_share_a_column(three: list[Path]) -> None:
         (place / "scores.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"torn')
     found = study([Papers(place) for place in three], scores=True)
     assert [found.headings[c] for c in found.columns] == [
-        "frechet (n 500, quality.n 500)",
-        "frechet (n 2000, quality.n 2000)",
+        "frechet (n 500)",
+        "frechet (n 2000)",
     ]
     first = [found.values(found.groups[0], c) for c in found.columns]
     assert first == [{1: 0.5, 2: 1.5, 3: 2.5}, {1: 0.0, 2: 2.0, 3: 4.0}], "the newest record, of the last step"
+
+
+def test_scores_are_asked_for_where_there_are_some(three: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(MissingInput, match="no complete run has a record"):
+        compare.compare([tmp_path], tmp_path / "t.csv", scores=True)
 
 
 def test_directions_are_those_of_the_documentation() -> None:
@@ -309,6 +315,16 @@ def test_what_is_better_than_real_rows_is_not_the_best(three: list[Path]) -> Non
             changed(place, "result.json", metrics=metrics | {"frechet_floor": floor})
         found = runs(*pair)
         assert getattr(found.best(found.columns[0]), "name", None) == best
+
+
+def test_the_best_is_better_than_every_line(three: list[Path]) -> None:
+    """One that was measured otherwise might have been better."""
+    for place in three:
+        if "hinge" in place.name:
+            changed(place, "result.json", metrics={"frechet": 30.0, "feature_digest": 4.0})
+    found = runs(*three)
+    assert [c.metric for c in found.columns].count("frechet") == 2
+    assert not any(found.best(column) for column in found.columns if column.metric == "frechet")
 
 
 def test_no_difference_is_said_to_be_none(three: list[Path]) -> None:

@@ -157,4 +157,6 @@ def _heading(column: Column, alike: Iterable[Column]) -> str:
     told = [dict(c.protocol) for c in alike]
     keys = sorted({k for p in told for k in p})
     differing = [k for k in keys if len({p.get(k) for p in told}) > 1]
+    if "n" in differing:  # n is of those who were asked for so many
+        differing = [k for k in differing if not k.endswith(".n")]
     return f"{column.metric} ({column.says(*differing)})" if differing else column.metric

@@ -82,11 +82,14 @@ class Study:
     def best(self, column: Column) -> Group | None:
         """The group that is better than each other one by a paired difference whose interval excludes zero.
 
-        None that is better than real rows: nothing honest is, but collapsed samples have a precision of 1.
+        None where one of complete runs was not measured, and none that is better than real rows: nothing honest is, but
+        collapsed samples have a precision of 1.
         """
         groups, sign = self.ranked(column), {"lower": -1, "higher": 1}.get(self.direction(column), 0)
-        first, floor = groups and self.cell(groups[0], column), self.floor(column)
-        if len(groups) < 2 or not first or (floor is not None and sign * first.mean > sign * floor):
+        first, floor = self.cell(groups[0], column) if len(groups) > 1 else None, self.floor(column)
+        if not first or any(g.runs and g not in groups for g in self.groups):
+            return None
+        if floor is not None and sign * first.mean > sign * floor:
             return None
         found = [self.difference(groups[0], other, column) for other in groups[1:]]
         return groups[0] if all(d is not None and d.excludes_zero and sign * d.mean > 0 for d in found) else None
