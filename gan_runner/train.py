@@ -79,9 +79,10 @@ def play(
         return interrupted(recorder) if run.state.clock.step < run.steps else completed(recorder, cfg)
     except Exception as error:  # whatever it was, `explain` makes a fault of it and the status stays true
         fault = explain(error, recorder, cfg)
-        rollbacks = facts.get("rollbacks", 0) + 1
-        allowed = isinstance(fault, Diverged) and rollbacks <= cfg["train"]["rollbacks"]
-        if not allowed or (back := checkpoint.go_back(place / "ckpt", fault.right)) is None:
+        rollbacks, back = facts.get("rollbacks", 0) + 1, None
+        if isinstance(fault, Diverged) and rollbacks <= cfg["train"]["rollbacks"]:
+            back = checkpoint.go_back(place / "ckpt", fault.right)
+        if back is None:
             failed(recorder, fault)
             raise fault from error
         warnings.warn(f"{fault.what}; rollback {rollbacks} to step {back:,}", stacklevel=2)

@@ -197,7 +197,7 @@ def test_f14_a_failing_probe_ends_a_strict_run_after_a_save(monkeypatch: pytest.
 
 
 def failing_at(step: int, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the step after `step` iterations raise, with half of its work done."""
+    """Let the step after `step` iterations of a run that nobody watches raise, with half of its work done."""
 
     def take(self: Any, index: Any, do: Any = building.Source.take) -> Any:
         left[0] -= 1
@@ -211,7 +211,7 @@ def failing_at(step: int, error: Exception, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_f15_an_exception_in_the_step_leaves_diagnostics_and_no_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     failing_at(8, ZeroDivisionError("by\nzero"), monkeypatch)
-    fault = refusal()
+    fault = refusal("watch=none")
     assert (fault.code, fault.id, saved()) == (1, "F15", [6]) and "ZeroDivisionError at step 8: by" in fault.what
     assert "step 6" in fault.kept and status()["exit_code"] == 1
     assert json.loads(Path("r/crash/where.json").read_text()) == {"step": 8, "seen": 128, "seed": 0}
@@ -225,7 +225,7 @@ def test_f37_out_of_memory_names_the_batch_and_the_remedy(error: Exception, monk
     undisturbed = whole()
     with monkeypatch.context() as patch:
         failing_at(8, error, patch)
-        fault = refusal()
+        fault = refusal("watch=none")
     assert (fault.code, fault.id, saved()) == (69, "F37", [6])
     for word in ("step 8", "train.batch_size=16", "MiB", "train.batch_size=8", "train.precision=bf16"):
         assert word in str(fault)

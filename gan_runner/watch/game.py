@@ -115,6 +115,6 @@ class Vanishing(Alarm):
         return ""
 
 
-def norm(params: Sequence[Tensor]) -> Tensor:
+def norm(params: list[Tensor]) -> Tensor:
     """The Euclidean norm (0-d, float64) of tensors."""
     return torch.stack(torch._foreach_norm(params)).double().norm()
