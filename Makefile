@@ -90,6 +90,9 @@ table-family: setup ## docs/family.md: GANs and their relatives under one budget
 table-rbm: setup ## docs/rbm.md: a Boltzmann machine beside scikit-learn's, three runs (about three minutes on one core)
 	$(BIN)/python scripts/table_rbm.py
 
+table-annealing: setup ## docs/annealing.md: how well log Z of a Boltzmann machine of 784 x 500 units is known (a quarter of an hour)
+	$(BIN)/python scripts/table_annealing.py
+
 testbed: setup ## docs/watchdog.md: runs that go wrong, runs that go well, and what alarms say (about ten minutes)
 	$(BIN)/python scripts/testbed.py
 
