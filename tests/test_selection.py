@@ -23,7 +23,7 @@ from tests.short_runs import bits, refusal, run, status, whole
 
 VALLEY = ("trust=[tests.test_selection]", "+probes.valley._target_=tests.test_selection.Valley", "probes.track=depth")
 TRUST = "trust=tests.test_selection"
-ASIDE = ("train.held_out=0.2", "train.selection=0.25")
+ASIDE = ("train.held_out=0.2", "train.selection=0.5")
 
 
 @dataclass
@@ -69,9 +69,9 @@ def test_rows_to_report_are_needed() -> None:
 def test_looks_judge_by_the_selection_and_evaluate_by_what_no_look_has_seen(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(*VALLEY, *ASIDE) == 0
     result = json.loads(Path("r/result.json").read_text())
-    assert result["metrics"]["rows"] == 60, "a quarter of the 240 that are left of 300"
+    assert result["metrics"]["rows"] == 120, "half of the 240 that are left of 300"
     source, _, _ = with_rows(Path("r"), "newest", 0, "cpu")
-    assert (len(source), len(source.held_out or ())) == (180, 60)
+    assert (len(source), len(source.held_out or ())) == (120, 60)
     assert not set(map(tuple, source.data.tolist())) & set(map(tuple, source.held_out.data.tolist()))  # type: ignore[union-attr]
     capsys.readouterr()
     assert evaluate(parse(Settings, ["run=r", "checkpoint=best", "metrics=c2st", TRUST])) == 0
