@@ -29,7 +29,7 @@ from gan_runner.errors import Diverged
 from gan_runner.folder import read_json
 from gan_runner.loop import Run
 
-SEED = 2
+SEED = 3
 NEAREST = {
     "least diversity": ("health/diversity", 10, min),
     "most apart": ("health/apart", 10, max),
@@ -39,11 +39,11 @@ NEAREST = {
 """Column -> the numbers it is about, the patience of their alarm, and which end is the wrong one."""
 PAGE = """# Does the watchdog bark, and only then?
 
-Made by `make testbed`: {wrong} short runs that are made to go wrong in known ways, and {well} presets that go well,
-all of seed {seed}. Thresholds and patiences were chosen on runs of seeds 1 and 11, of which these share the settings,
-not the numbers drawn. An alarm sounds after its patience in ticks of `train.log_every` steps; a fault in the middle
-of a tick costs up to two more, and that is the delay allowed here. Where a run's settings are what is wrong, or its
-fault needs time to show, it may sound at any step.
+Made by `make testbed`: {wrong} short runs that are made to go wrong in known ways, and {well} that go well: presets,
+but shorter, and GARCH's in miniature. All are of seed {seed}, which chose nothing: limits and patiences were chosen
+on runs of seeds 1 and 11, and after seed 2 the label leak was replaced, see below. An alarm sounds after its patience
+in ticks of `train.log_every` steps; a fault in the middle of a tick costs up to two more, and that is the delay
+allowed here. Where a run's settings are what is wrong, or its fault needs time to show, it may sound at any step.
 
 | what is wrong | from step | expected | heard at step | allowed until | heard as well |
 |---|---|---|---|---|---|
@@ -82,9 +82,9 @@ is kept again.
 
 Reasons for the numbers are in `gan_runner/watch/`. An alarm of one's own is a frozen dataclass with a
 `symptom(rows)`, and joins by `+watch.mine._target_=my_alarms.Mine 'trust=[my_alarms]'`. A collapse onto two far modes
-of many passes: `modes` and `recall` of the metrics see that. So does a leak that the discriminator hardly uses: real
-images a quarter too bright, which a tanh cannot draw either, left its accuracy at 0.96 to 1 and raised nothing. A run
-whose losses go on while its samples get worse passes, too.
+of many passes: `modes` and `recall` of the metrics see that. So may a leak that the discriminator hardly uses: real
+images a quarter too bright, which a tanh cannot draw either, left its accuracy between 0.93 and 1 and raised nothing.
+A run whose losses go on while its samples get worse passes, too.
 """
 
 

@@ -72,7 +72,7 @@ class Saturated(Alarm):
     images that lasts for some ticks, not for ten.
 
     Args:
-        limit: 0.999 is 6 mistakes in the 6,400 judgements of 50 batches of 64, less than chance would have near 1/2.
+        limit: 0.999 is 3 mistakes in each of the 3,200 real rows and samples of 50 batches of 64.
     """
 
     patience: int = 10
@@ -94,7 +94,7 @@ class Vanishing(Alarm):
     `health/pull_NAME` is |gradient| / |weights| at the last step of a tick.
 
     Args:
-        limit: of it. In games that go well it is near 0.01, and below 0.00003 where minimax has saturated.
+        limit: of it. In runs that go well it is above 0.01, and below 0.00003 where minimax has saturated.
     """
 
     limit: float = 1e-4
