@@ -81,9 +81,9 @@ def build(cfg: Mapping[str, Any]) -> Run:
 def load(cfg: Mapping[str, Any], trust: Sequence[str]) -> Source:
     """The data, on the CPU, with the rows held out that the configuration wants held out."""
     source: Source = construct(cfg["dataset"], "dataset", trust)
-    aside = {"held_out": 0.0, "selection": 0.0, **cfg["train"]}  # older runs know no selection
-    source = split(source, aside["held_out"]) if aside["held_out"] else source
-    return select(source, aside["selection"]) if aside["selection"] else source
+    held_out, selection = cfg["train"]["held_out"], cfg["train"].get("selection", 0.0)  # older runs know no selection
+    source = split(source, held_out) if held_out else source
+    return select(source, selection) if selection else source
 
 
 def assemble(

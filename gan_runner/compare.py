@@ -7,7 +7,6 @@ metrics. Runs that differ in their seed alone are a group: the other files have 
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,7 @@ from gan_runner.comparison.papers import Papers
 from gan_runner.comparison.study import Study, study
 from gan_runner.console import say
 from gan_runner.errors import MissingInput
-from gan_runner.folder import write_text
+from gan_runner.folder import read_json, write_text
 
 WIDEST = 14
 """Columns shown at most; the CSV has all."""
@@ -128,8 +127,8 @@ def table(found: Sequence[Path]) -> Any:
     settings = settings.drop(
         columns=[*same, *[c for c in settings if c.startswith(("run.", "sweep", "resume"))]], errors="ignore"
     )
-    status = pd.DataFrame([_read(p / "status.json") for p in found]).reindex(columns=["state", "step"])
-    results = [_read(p / "result.json") for p in found]
+    status = pd.DataFrame([read_json(p / "status.json") for p in found]).reindex(columns=["state", "step"])
+    results = [read_json(p / "result.json") for p in found]
     metrics = pd.DataFrame([r.get("metrics", {}) for r in results])
     parts = [
         pd.DataFrame({"run": [str(p) for p in found]}),
@@ -146,7 +145,7 @@ def table(found: Sequence[Path]) -> Any:
 
 def asked(found: Sequence[Path]) -> list[dict[str, str]]:
     """The words of each run's command line that not all runs share, as {key: value}."""
-    said = [dict(str(o).split("=", 1) for o in _words(p) if "=" in str(o)) for p in found]
+    said = [Papers(p).asked for p in found]
     keys = dict.fromkeys(k for words in said for k in words if not k.startswith(("run.", "sweep", "resume", "hydra")))
     differing = [k for k in keys if len({words.get(k) for words in said}) > 1]
     return [{k: words.get(k, "") for k in differing} for words in said]
@@ -176,10 +175,10 @@ def draw(found: Sequence[Path], out: Path) -> None:
     """
     from gan_runner.pictures import comparison, png
 
-    found = [p for p in found if _read(p / "result.json")]
+    found = [p for p in found if read_json(p / "result.json")]
     if not found:
         raise MissingInput("no run is complete, so there is nothing to draw", "leave --figure out", id="F50")
-    results = [_read(p / "result.json") for p in found]
+    results = [read_json(p / "result.json") for p in found]
     names = [" ".join(words.values()) or p.name for words, p in zip(asked(found), found, strict=True)]
     shared = [m for m in results[0].get("metrics", {}) if all(_known(r, m) for r in results)]
     chosen = [m for m in shared if f"{m}_floor" in shared] or [m for m in shared if not m.endswith("_digest")]
@@ -203,20 +202,6 @@ def _picture(place: Path) -> Any:
 
     file = pictures.samples(place)
     return png.read(file) if file else None
-
-
-def _words(place: Path) -> list[Any]:
-    try:
-        return config.read_yaml(place / "overrides.yaml") or []
-    except MissingInput:
-        return []
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
 
 
 if __name__ == "__main__":

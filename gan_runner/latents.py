@@ -80,7 +80,7 @@ def latents(settings: Settings) -> int:
         step = facts["step"]
     else:
         source, draw, step = restore(*asked)
-    if draw.latents(1).dim() != 2:
+    if source.spec.kind == "game" or draw.latents(1).dim() != 2:
         raise UsageError(f"{place} has no latents", "name a run whose model has", id="F59")
     sheet, words = SHOWN[settings.show](draw, source, settings)
     name = f"{settings.show}-step-{step:08d}-seed{settings.seed}.png"

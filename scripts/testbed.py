@@ -17,12 +17,10 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
 import torch
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-from omegaconf import OmegaConf
+from bench import compose
 
 from gan_runner import config, record, train
 from gan_runner.errors import Diverged
@@ -239,26 +237,22 @@ def play(case: Case, seed: int, root: Path) -> Heard:
     place = root / f"{seed}-{re.sub(r'[^a-z0-9]+', '-', case.title.lower())}"
     if read_json(place / "status.json").get("state") not in ("completed", "diverged"):
         shutil.rmtree(place, ignore_errors=True)
-        cfg = composed(*case.words.split(), "probes=none", "train.threads=1", f"seed={seed}", f"run.dir={place}")
+        words = (
+            *case.words.split(),
+            "probes=none",
+            "device=cpu",
+            "train.threads=1",
+            f"seed={seed}",
+            f"run.dir={place}",
+        )
         with spoiled(case), suppress(Diverged):
-            train.train(cfg, [])
+            train.train(compose(*words), [])
     status, alarms = read_json(place / "status.json"), {}
     for alarm in status.get("alarms", []):
         alarms.setdefault(alarm["name"], alarm["step"])
     rows = [json.loads(line) for line in (place / "metrics.jsonl").read_text().splitlines()]
     tick = config.read(place)["train"]["log_every"]
     return Heard(alarms, status["step"], tick, config.read(place)["watch"], rows)
-
-
-def composed(*words: str) -> dict[str, Any]:
-    """The configuration of these overrides."""
-    config.register()
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(config.config_dir()), **({"version_base": "1.3"} if config.HYDRA_1_3 else {})):
-        cfg: Any = OmegaConf.to_container(
-            compose("config", overrides=["run.name=testbed", "sweep=testbed", "device=cpu", *words]), resolve=True
-        )
-    return cfg
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gan_runner import train
 from gan_runner.arguments import parse
 from gan_runner.datasets.spec import Source, Spec
 from gan_runner.draw import Draw
@@ -17,6 +18,7 @@ from gan_runner.errors import Fault, MissingInput, UsageError
 from gan_runner.latents import REACH, SHOWN, Settings, latents
 from gan_runner.metrics.outliers import invert
 from gan_runner.pictures import png, walks
+from tests.conftest import compose
 from tests.short_runs import run
 
 PLANE = Source(Spec((2,), "table"), torch.randn(50, 2, generator=torch.Generator().manual_seed(1)))
@@ -161,3 +163,10 @@ def test_mistakes_name_the_key(
     assert run() == 0
     with pytest.raises(fault, match=says):
         latents(parse(Settings, words))
+
+
+def test_games_without_data_have_no_latents_to_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert train.train(compose("loss=saddle", "dataset=none", "train.steps=2", "probes=none", "run.dir=r"), [])[0] == 0
+    with pytest.raises(UsageError, match="has no latents"):
+        latents(parse(Settings, ["run=r"]))
