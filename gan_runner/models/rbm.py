@@ -188,7 +188,7 @@ class Cut(Bernoulli):
     """
 
     def encode(self, x: Tensor) -> Tensor:
-        return x.flatten(1).gt(0).to(x.dtype)
+        return x.flatten(1).clone().gt_(0)  # in place, since a mask of truths would have to be converted
 
     def expect(self, x: Tensor) -> Tensor:
         return self.encode(x)
@@ -264,7 +264,7 @@ def suited(spec: roles.Spec, hidden: int = 500, spread: float | None = 0.01, sd:
 
 def coins(share: Tensor) -> Tensor:
     """0 or 1 for each probability, 1 with this probability."""
-    return uniforms(share).lt_(share)  # in place, since a mask of truths would have to be converted
+    return uniforms(share).lt_(share)
 
 
 def uniforms(like: Tensor, low: float = 0.0) -> Tensor:
