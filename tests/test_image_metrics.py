@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from gan_runner.datasets.hcbm import hcbm
 from gan_runner.datasets.images import digits
 from gan_runner.datasets.spec import Source, Spec
 from gan_runner.errors import DataError, MissingInput
@@ -20,9 +21,11 @@ from gan_runner.metrics.ceiling import Independent, ceiling
 from gan_runner.metrics.features import CHUNK, Pixels, Space
 from gan_runner.metrics.histogram import ClassHistogram, ClassifierScore, classifier_score, divergence
 from gan_runner.metrics.inception import Inception
+from gan_runner.metrics.matrices import CorrelationFacts
 from gan_runner.metrics.memorisation import Memorisation, distances
 from gan_runner.metrics.pyramid import SlicedWasserstein
 from gan_runner.metrics.quality import ImageQuality
+from gan_runner.metrics.series import SeriesQuality
 from gan_runner.pictures.neighbours import Neighbours
 from tests.test_metrics import Always, normal
 
@@ -202,7 +205,27 @@ def test_the_ceiling_is_what_a_metric_says_of_them_and_nothing_where_it_asks_for
             return draw.judge(source.data)
 
     assert ceiling(Nosy(), source) == {}
-    assert ceiling(C2ST(), replace(source, spec=Spec((2,), "series"))) == {}
+
+
+def test_independent_days_know_their_own_size_and_not_that_of_the_day_before() -> None:
+    calm = torch.arange(2000) % 40 < 20
+    path = torch.where(calm, 0.1, 2.0) * normal(2000)
+    source = Source(Spec((1, 40), "series"), path.unfold(0, 40, 5)[:, None].contiguous(), digest="clusters")
+    assert ceiling(SeriesQuality(n=300), source)["acf_abs_error"] > 0.2
+    (days,) = Independent(source).paths(1, 5000).unbind()
+    assert days.shape == (1, 5000) and set(days[0].tolist()) <= set(path.tolist())
+    assert float(days.abs().mean()) == pytest.approx(float(path.abs().mean()), rel=0.1)
+    assert abs(float(torch.corrcoef(torch.stack([days[0, 1:].abs(), days[0, :-1].abs()]))[0, 1])) < 0.05
+
+
+def test_independent_correlations_are_symmetric_and_have_no_blocks() -> None:
+    source = hcbm(n=80, size=16)
+    made = Independent(source)(500)
+    assert made.shape == (500, 1, 16, 16) and torch.equal(made, made.mT)
+    assert bool((made.diagonal(dim1=2, dim2=3) == 1).all())
+    assert float(made[:, 0, 0, 5].std()) == pytest.approx(float(source.data[:, 0, 0, 5].std()), rel=0.3)
+    worst = ceiling(CorrelationFacts(n=40), source)
+    assert worst["cophenetic_error"] > 3 * worst["cophenetic_error_floor"]
 
 
 # -- streams, and what is kept -------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from gan_runner.datasets.huber import huber
-from gan_runner.datasets.images import digits
+from gan_runner.datasets.images import digits, fashion
 from gan_runner.datasets.spec import Source, Spec
 from gan_runner.datasets.stocks import stocks
 from gan_runner.datasets.toys import toy2d
-from gan_runner.metrics import rows, tables
+from gan_runner.metrics import classifier, rows, tables
 from gan_runner.metrics.classifier import Classifier
 from gan_runner.metrics.features import PCA, Pixels
 from gan_runner.metrics.frechet import frechet_distance, statistics
@@ -314,6 +314,24 @@ def test_the_classifier_is_trained_once_and_disturbs_nothing(
         renewed = recipe(handwriting)
     (path,) = (tmp_path / "features").glob("*.pt")
     assert path.stem.split("-")[1] == digest and renewed.facts == space.facts  # the same seed, the same weights
+
+
+def test_the_classifier_sees_large_data_for_some_epochs(
+    handwriting: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths: list[int] = []
+    monkeypatch.setattr(classifier, "descend", lambda net, source, order, recipe: lengths.append(recipe.steps))
+    for epochs, batch in ((3, 100), (0, 100), (1, 50)):
+        Classifier(str(tmp_path), steps=20, epochs=epochs, batch=batch)(handwriting)
+    count = len(handwriting)
+    assert lengths == [math.ceil(3 * count / 100), 20, math.ceil(count / 50)] and lengths[0] > 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("load", "right"), [(digits, 0.99), (fashion, 0.92)])
+def test_the_classifier_is_right(load: Callable[[str], Source], right: float, tmp_path: Path) -> None:
+    source = load("")
+    assert Classifier(str(tmp_path))(source).facts["feature_accuracy"] >= right
 
 
 def test_features_without_labels_are_principal_components(handwriting: Source, tmp_path: Path) -> None:

@@ -13,8 +13,6 @@ from gan_runner.metrics import rows
 from gan_runner.metrics.probe import Draw, Metric
 from gan_runner.metrics.rivals import independent
 
-KINDS = frozenset({"image", "table"})
-"""The kinds of data of which there can be such rows: numbers that stand in no order, which all others have."""
 POOL = 5000
 """Training rows whose numbers are drawn."""
 CHUNK = 256
@@ -26,7 +24,10 @@ class OnlyRows(Exception):
 
 
 class Independent:
-    """Rows whose pixels, or columns, are drawn by themselves from training rows: all marginals and no dependence."""
+    """Rows whose numbers are drawn by themselves from training rows: all marginals and no dependence.
+
+    Pixels, columns, days, or the entries above the diagonal of a correlation matrix.
+    """
 
     def __init__(self, source: Source):
         self.source = source
@@ -39,16 +40,22 @@ class Independent:
         natural = self.source.decode(real) if self.source.coding else real
         for first in range(0, n, CHUNK):
             made = independent(natural.flatten(1).cpu(), min(CHUNK, n - first), g).unflatten(1, natural.shape[1:])
+            if self.source.spec.kind == "correlation":
+                made = made.triu() + made.triu(1).mT
             yield (self.source.coding.encode(made) if self.source.coding else made).to(real)
+
+    def paths(self, n: int, days: int) -> Tensor:
+        """(n, columns, days) of a series, each day's numbers those of any day."""
+        pool = rows.some(self.source, POOL).transpose(0, 1).flatten(1)
+        index = torch.randint(pool.shape[1], (len(pool), n * days), generator=torch.Generator().manual_seed(0))
+        return pool.gather(1, index.to(pool.device)).view(-1, n, days).transpose(0, 1)
 
     def __getattr__(self, name: str) -> NoReturn:
         raise OnlyRows(name)
 
 
 def ceiling(probe: Metric, source: Source) -> dict[str, float]:
-    """What a metric says of independent numbers; nothing of data that have none, or where it asks for a generator."""
-    if source.spec.kind not in KINDS:
-        return {}
+    """What a metric says of independent numbers; nothing where it asks for a generator."""
     try:
         return probe(cast(Draw, Independent(source)), source).scalars
     except OnlyRows:

@@ -9,7 +9,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -36,13 +36,15 @@ class Classifier:
 
     Args:
         root: the data directory.
-        steps: of training.
-        batch: images in each.
+        steps: of training, at least.
+        epochs: over the training rows, at least.
+        batch: images in each step.
         rate: the largest learning rate.
     """
 
     root: str
     steps: int = 1000
+    epochs: int = 6
     batch: int = 128
     rate: float = 4e-3
 
@@ -70,9 +72,10 @@ class Classifier:
             StorageError: `root` cannot be written.
         """
         assert source.labels is not None
-        recipe = f"{source.digest} {source.spec} {self.steps} {self.batch} {self.rate}".encode()
+        steps = max(self.steps, math.ceil(self.epochs * len(source) / self.batch))
+        recipe = f"{source.digest} {source.spec} {steps} {self.batch} {self.rate}".encode()
         recipe += source.labels.cpu().numpy().tobytes()
-        content = kept(self.root, recipe, "the feature classifier", lambda: train(source, self))
+        content = kept(self.root, recipe, "the feature classifier", lambda: train(source, replace(self, steps=steps)))
         saved = torch.load(io.BytesIO(content), weights_only=True)
         with torch.device("meta"):  # initial weights would cost random numbers
             net = Net(source.spec.shape, source.spec.classes)
