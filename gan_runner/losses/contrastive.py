@@ -34,7 +34,7 @@ class Machine(Protocol):
     def show(self, z: Tensor) -> Tensor: ...
 
 
-WATCHED = 32
+WATCHED = 64
 """Rows by which a step tells its loss and its error; all of a larger batch would only take it longer."""
 
 
