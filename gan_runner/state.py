@@ -94,6 +94,7 @@ class Player:
         """One optimizer step along gradients, averaged over the ranks; factors stay so where a step only adds them."""
         if parallel.world() > 1 or not getattr(self.optimizer, "adds", False):  # torch's own do not say whether
             grads = parallel.mean([g if isinstance(g, Tensor) else g.whole() for g in grads])
+        grads = [laid(g, p) if isinstance(g, Tensor) else g for g, p in zip(grads, self.params, strict=True)]
         pairs = list(zip(self.params, grads, strict=True))
         for p, g in pairs:
             p.grad = g if isinstance(g, Tensor) else None
@@ -135,6 +136,11 @@ class Player:
     def gradient_norm(self) -> Tensor:
         """Euclidean norm (0-d) of the gradient of the last step."""
         return torch.stack(torch._foreach_norm(self.gradients())).norm()
+
+
+def laid(g: Tensor, like: Tensor) -> Tensor:
+    """g with its numbers in memory as those of `like` are: torch's fused optimizers walk through both side by side."""
+    return g if g.stride() == like.stride() else torch.empty_like(like).copy_(g)
 
 
 def pull(players: Sequence[Player], grads: Sequence[Sequence[Tensor]]) -> list[list[Tensor]]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from gan_runner import optimizers, parallel, program, schedules
 from gan_runner.build import build
 from gan_runner.losses import adversarial, payoffs
+from gan_runner.optimizers import Adam
 from gan_runner.state import Clock, Factors, Player, State
 from tests.conftest import compose
 
@@ -365,3 +366,11 @@ def test_gradient_norm_is_that_of_the_last_step() -> None:
     player = Player([net], torch.optim.SGD(net.parameters(), lr=0.1))
     player.apply([torch.tensor([[3.0, 4.0]])])
     assert float(player.gradient_norm()) == 5.0
+
+
+def test_a_gradient_reaches_its_own_weight_however_it_lies_in_memory() -> None:
+    net = torch.nn.Linear(2, 3, bias=False)
+    player, before = Player([net], Adam(lr=0.5)("player", net.parameters())), net.weight.detach().clone()
+    signs = torch.tensor([[1.0, -1.0], [1.0, 1.0], [-1.0, -1.0]])
+    player.apply([signs.T.contiguous().T])
+    torch.testing.assert_close(net.weight.detach(), before - 0.5 * signs)
