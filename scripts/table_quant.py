@@ -67,18 +67,11 @@ better everywhere.
 - A perfect model's line shows what chance does where the model is right: the same GARCH judged by {worlds} paths of its
   own making, each as long as the real one. Its ACF(|r|) is no better than what GARCH has on the real path, so scores of
   one path this short cannot tell a model that is right about |r| from this GARCH.
-- The generator's rate and the weight of R1 were chosen by days that no run had seen, twice and with other seeds: by the
-  last 20 % of these days (two seeds a setting, rates 3e-4 and 5e-4, weights 0.01 and 0.02; means of the four ratios
-  0.870, 0.791, 0.907 and 0.821), and by the decade before them ([quant-choice.md](quant-choice.md)), where longer
-  training was tried, too. Both chose the same. Widths and batch are from earlier trials on the first 80 % of the days.
+- The generator's rate and the length of training were chosen by days that no run had seen, those of the decade before
+  ([quant-choice.md](quant-choice.md)); the weight of R1, widths and batch by rough trials on these days, no better.
   The runs below see all days, as the paper's and GARCH do; no checkpoint of theirs was chosen: each is judged by its
   last.
 - Pooling does not help: the paths of seeds 31 to 33 together have 1.02 times GARCH's ACF(|r|), those of 41 to 43 1.06.
-- A rate of 3e-4 (`optimizer.generator.lr=3e-4`), which unseen days like less, was chosen before by scores on the first
-  80 % of these days. It had 0.20 ± 0.05 times GARCH's EMD(1), 0.52 ± 0.02 of its DY(1), 0.97 ± 0.01 of its ACF(|r|) and
-  0.81 ± 0.07 of its leverage with seeds 21 to 23; the pure TCN 0.46, 0.60, 1.75 and 0.86 with seed 21. The choice by
-  unseen days is the fairer one, and has the worse figures.
-  Those runs, and the choice by the last 20 %, were eager, when moves of Conv1d weights still reached the wrong ones.
 - Paths are wild where a return exceeds twice the real extremes; a public replication drops those, and rescales coded
   paths. Both are shown, rescaled to mean 0 and variance 1; the first line of each network is without either.
 
