@@ -83,6 +83,10 @@ table-vae: setup ## docs/vae.md: bounds of a VAE on Fashion-MNIST, three runs of
 	$(BIN)/python -m gan_runner -m experiment=vae seed=1,2,3 train.threads=1 sweep=vae
 	$(BIN)/python scripts/table_vae.py outputs/sweeps/vae/*/
 
+table-stopping: setup ## docs/stopping.md: what ending a run early saves and loses, six runs (half an hour on one core)
+	$(BIN)/python -m gan_runner -m experiment=few_fashion seed=1,2,3 train.patience=5000,null train.threads=1 sweep=stopping
+	$(BIN)/python scripts/table_stopping.py outputs/sweeps/stopping
+
 table-family: setup ## docs/family.md: GANs and their relatives under one budget of time (half an hour on one core)
 	$(BIN)/python -m gan_runner +experiment=family_fashion
 	$(BIN)/python scripts/table_family.py outputs/sweeps/family_fashion
