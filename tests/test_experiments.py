@@ -32,6 +32,7 @@ NARROW = {
     "corrgan_stocks": ["dataset.stride=400", "model.generator.width=4"],
     "dcgan": ["model.width=8"],
     "ebm_du_mordatch": ["model.width=4"],
+    "few_fashion": ["train.selection=0.5"],
     "improved_gan": ["model.generator.width=16", "model.discriminator.width=8"],
     "mimicry_cifar10": ["model.width=4"],
     "pggan": ["model.features=8"],
