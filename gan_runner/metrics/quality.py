@@ -23,7 +23,7 @@ NEIGHBOURS = 5
 """Neighbours that density and coverage look at; half of the real rows must be more."""
 LIMIT = 10_000
 """Real rows that the Fréchet distance is measured from, at most."""
-RECIPE = "1"
+RECIPE = "2"
 """To be changed whenever the real side is found in another way, so that nothing older is taken for it."""
 
 
@@ -49,7 +49,8 @@ class ImageQuality:
 
     Real rows are the held-out split, the training rows where there is none.
       - The Fréchet distance is that of n samples from all real rows (10,000 at most). It grows as n shrinks: never
-        compare different n. Its floor is that of n real rows drawn with replacement.
+        compare different n. Its floor is that of n training rows (all where there are fewer) from the held-out ones; of
+        one half of the real rows from the other where none are held out.
       - The others compare as many samples as there are in one half of the real rows (n at most) with that half. Their
         floor is the other half.
 
@@ -83,21 +84,26 @@ class ImageQuality:
             space, split = self.features(source), rows.reference(source)
             if self.root and source.digest and space.digest:
                 recipe = f"{RECIPE} {source.digest} {split.digest} {len(split)} {space.digest} {self.n}".encode()
-                content = kept(self.root, recipe, "features of real images", lambda: packed(self.measure(split, space)))
+                content = kept(
+                    self.root, recipe, "features of real images", lambda: packed(self.measure(source, space))
+                )
                 real = Real(**torch.load(io.BytesIO(content), weights_only=True))
             else:
-                real = self.measure(split, space)
+                real = self.measure(source, space)
             self._known[source.digest] = space, real
         return self._known[source.digest]
 
-    def measure(self, split: Source, space: Space) -> Real:
+    def measure(self, source: Source, space: Space) -> Real:
         """The real side, from a stream of at most 10,000 rows, or twice n."""
+        split = rows.reference(source)
         size = min(self.n, len(split) // 2)
         features = space(rows.stream(split, max(LIMIT, 2 * size)))
-        everything, half, other = features[:LIMIT], features[:size], features[size : 2 * size]
-        again = torch.randint(len(everything), (self.n,), generator=torch.Generator().manual_seed(0))
-        real = Real(*statistics(everything), half.clone(), {})
-        floor = compare(everything[again], real, other)
+        half, other = features[:size].clone(), features[size : 2 * size]
+        real = Real(*statistics(features[:LIMIT]), half, {})
+        if split is source:
+            floor = compare(other, Real(*statistics(half), half, {}), other)
+        else:
+            floor = compare(space(rows.stream(source, self.n)), real, other)
         return replace(real, floor={f"{name}_floor": value for name, value in floor.items()})
 
 
