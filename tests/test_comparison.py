@@ -10,6 +10,7 @@ import math
 import re
 from itertools import pairwise, product
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -114,8 +115,14 @@ def test_a_difference_is_of_pairs() -> None:
     assert ab.excludes_zero and not difference(a, [*reversed(b)]).excludes_zero
 
 
-def test_without_spread_nothing_is_shown() -> None:
-    assert not difference([8.0, 8.0, 8.0], [7.0, 7.0, 7.0]).excludes_zero
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [([8.0] * 3, [7.0] * 3), ([1.3] * 3, [2.1] * 3), ([0.9, 1.3, 0.3], [0.5, 0.9, -0.1])],
+)
+def test_without_spread_nothing_is_shown(a: list[float], b: list[float]) -> None:
+    """Not even the spread of roundings."""
+    found = difference(a, b)
+    assert found.sd == 0 and not found.excludes_zero
 
 
 # -- groups ----------------------------------------------------------------------------------------
@@ -197,12 +204,29 @@ def test_numbers_that_are_not_finite_are_told(three: list[Path]) -> None:
     assert "13.0 ± 1.4 (2 of 3 seeds)" in tables.as_markdown(found) and "2 of 3 seeds" in page(found)
 
 
+@pytest.mark.parametrize("how", ["diverged", "running", "nan"])
+def test_survivors_are_not_the_best(three: list[Path], how: str) -> None:
+    """Nor are seeds that failed left unsaid: those that are left have the better mean for it."""
+    pair = [place for place in three if "hinge" not in place.name]
+    if how == "nan":
+        metrics = json.loads((pair[3] / "result.json").read_text())["metrics"]
+        changed(pair[3], "result.json", metrics=metrics | {"frechet": math.nan})
+    else:
+        changed(pair[3], "status.json", state=how)
+    found = runs(*pair)
+    column = found.columns[0]
+    assert found.ranked(column)[0].name == "wgan_gp" and found.best(column) is None
+    assert "9.9 ± 1.5 (2 of 3 seeds)" in tables.as_markdown(found) and "**" not in tables.as_markdown(found)
+    assert "With 2 seeds the sign-flip test" in words.caution(found)
+
+
 # -- columns ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("file", "facts"),
     [
+        ("manifest.json", {"data": {"rows": 7}}),
         ("manifest.json", {"data": {"digest": "other"}}),
         ("result.json", {"metrics": {"frechet": 9.0, "feature_digest": 4.0}}),
     ],
@@ -256,6 +280,16 @@ def test_records_of_different_n_never_share_a_column(three: list[Path]) -> None:
     ]
     first = [found.values(found.groups[0], c) for c in found.columns]
     assert first == [{1: 0.5, 2: 1.5, 3: 2.5}, {1: 0.0, 2: 2.0, 3: 4.0}], "the newest record, of the last step"
+
+
+def test_records_of_an_older_best_checkpoint_do_not_count(three: list[Path]) -> None:
+    for place in three:
+        line = record(step=2, value=99.0, checkpoint="best")
+        (place / "scores.jsonl").write_text(json.dumps(line) + "\n")
+    with mock.patch.object(Papers, "best_step", 2):
+        assert study([Papers(place) for place in three], scores=True).columns
+    with mock.patch.object(Papers, "best_step", 3):
+        assert not study([Papers(place) for place in three], scores=True).columns
 
 
 def test_scores_are_asked_for_where_there_are_some(three: list[Path], tmp_path: Path) -> None:
@@ -347,6 +381,11 @@ def test_of_many_groups_the_best_is_first(tmp_path: Path) -> None:
     assert [b.name for a, b, _ in pairs if a.name == "1"] == [*"234567"] and len(pairs) == 6
     apart = sum(d.excludes_zero for *_, d in pairs)
     assert apart > 0 and f"from {apart} of the 6 others (2 seeds" in page(found)
+    for place in places:
+        value = json.loads((place / "result.json").read_text())["metrics"]["frechet"]
+        changed(place, "result.json", metrics={"oddity": value})
+    odd = runs(*places)
+    assert words.conclusions(odd, odd.columns[0]) == [], "who leads where nobody knows the way?"
 
 
 def test_a_metric_of_no_direction_has_no_best(three: list[Path]) -> None:

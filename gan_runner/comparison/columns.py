@@ -54,7 +54,9 @@ def trained(run: Papers, seeded: bool) -> Readings:
     cfg, data = run.config, run.manifest.get("data", {})
     protocol = {
         "data": SEEDED if seeded else _short(data.get("digest")),
+        "rows": str(data.get("rows")),
         "held out": str(cfg["train"].get("held_out")),
+        "selection": str(cfg["train"].get("selection")),
         "features": _digest(found),
     }
     for name, node in cfg.get("probes", {}).items():
@@ -66,12 +68,13 @@ def trained(run: Papers, seeded: bool) -> Readings:
 def evaluated(run: Papers, seeded: bool) -> Readings:
     """What `python -m gan_runner.evaluate` found and wrote to scores.jsonl, the newest of each protocol.
 
-    Records of the newest checkpoint of a run that went on since are left out.
+    Records of a checkpoint that is no longer the newest, or the best, of a run that went on are left out.
     """
     found: Readings = {}
+    steps = {"newest": run.result.get("step"), "best": run.best_step}
     for record in run.records:
         try:
-            if record["settings"]["checkpoint"] == "newest" and record["checkpoint"]["step"] != run.result.get("step"):
+            if record["checkpoint"]["step"] != steps.get(record["settings"]["checkpoint"]):
                 continue
             found |= {_column(k, p): r for k, p, r in _recorded(record, seeded)}
         except (KeyError, TypeError, AttributeError):  # not a record of this version

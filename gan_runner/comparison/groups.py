@@ -33,7 +33,13 @@ class Group:
 
     @property
     def seeds(self) -> list[int]:
+        """Those of complete runs."""
         return sorted({run.seed for run in self.runs})
+
+    @property
+    def begun(self) -> set[int]:
+        """Those of all runs, complete or not."""
+        return {run.seed for run in (*self.runs, *self.unfinished)}
 
 
 def grouped(runs: Sequence[Papers]) -> list[Group]:

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from gan_runner import config
+from gan_runner import checkpoint, config
 from gan_runner.errors import MissingInput
 from gan_runner.folder import read_json
 
@@ -61,6 +61,12 @@ class Papers:
     @cached_property
     def manifest(self) -> dict[str, Any]:
         return read_json(self.place / "manifest.json")
+
+    @property
+    def best_step(self) -> int | None:
+        """Of the best checkpoint, if one was marked and is still there."""
+        marked = checkpoint.best(self.place / "ckpt")
+        return marked[0] if marked else None
 
     @property
     def seed(self) -> int:

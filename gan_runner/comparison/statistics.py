@@ -12,6 +12,8 @@ import numpy as np
 LEVEL = 0.95
 DRAWS = 10_000
 """Bootstrap samples, and flips of signs where there are too many to try them all."""
+ROUNDING = 1e-12
+"""Values that are apart by no more than this share of themselves are the same."""
 ENUMERATED = 14
 """Most differences whose flips are all tried."""
 
@@ -55,17 +57,18 @@ class Difference(Mean):
         return self.sd > 0 and (low > 0 or high < 0)
 
 
-def mean(values: Sequence[float] | np.ndarray) -> Mean:
-    """The mean of one value a seed, and how sure it is."""
+def mean(values: Sequence[float] | np.ndarray, scale: float | None = None) -> Mean:
+    """The mean of one value a seed, and how sure it is; `scale` is of what was rounded, the largest value if None."""
     x = np.asarray(values, float)
-    sd = float(x.std(ddof=1)) if len(x) > 1 else math.nan
+    same = np.ptp(x) <= ROUNDING * (np.abs(x).max() if scale is None else scale)
+    sd = math.nan if len(x) < 2 else 0.0 if same else float(x.std(ddof=1))
     return Mean(len(x), float(x.mean()), sd, student(x), bootstrap(x))
 
 
 def difference(a: Sequence[float], b: Sequence[float]) -> Difference:
     """The mean of a - b, values of the same seeds in the same order."""
     x = np.asarray(a, float) - np.asarray(b, float)
-    return Difference(**vars(mean(x)), p=sign_flips(x))
+    return Difference(**vars(mean(x, scale=float(np.abs([*a, *b]).max()))), p=sign_flips(x))
 
 
 def student(values: Sequence[float] | np.ndarray) -> Interval:

@@ -82,12 +82,13 @@ class Study:
     def best(self, column: Column) -> Group | None:
         """The group that is better than each other one by a paired difference whose interval excludes zero.
 
-        None where one of complete runs was not measured, and none that is better than real rows: nothing honest is, but
-        collapsed samples have a precision of 1.
+        None where one seed of a group has no finite value and another has, since its run diverged, goes on or was not
+        measured: means of those that survive flatter. None that is better than real rows, either: nothing honest is,
+        but collapsed samples have a precision of 1.
         """
         groups, sign = self.ranked(column), {"lower": -1, "higher": 1}.get(self.direction(column), 0)
         first, floor = self.cell(groups[0], column) if len(groups) > 1 else None, self.floor(column)
-        if not first or any(g.runs and g not in groups for g in self.groups):
+        if not first or any(g.runs and len(self.values(g, column)) < len(g.begun) for g in self.groups):
             return None
         if floor is not None and sign * first.mean > sign * floor:
             return None

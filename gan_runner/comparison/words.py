@@ -48,10 +48,10 @@ def seeds(n: int) -> str:
 
 
 def conclusions(study: Study, column: Column) -> list[str]:
-    """A sentence for each pair of groups in a column, or one of the first of many."""
+    """A sentence for each pair of groups in a column, or one of the first of many if they have an order."""
     pairs, heading = study.pairs(column), study.headings[column]
     if len(study.groups) > PAIRED and pairs:
-        return [leader(pairs, heading)]
+        return [leader(pairs, heading)] if study.direction(column) else []
     return [sentence(*pair, heading) for pair in pairs]
 
 
@@ -90,8 +90,8 @@ def chance(found: Difference) -> str:
 
 def caution(study: Study) -> str:
     """What the number of seeds allows to say at all."""
-    counts = [len(group.seeds) for group in study.groups if group.runs]
-    few = min(counts, default=0)
+    cells = [study.cell(group, column) for group in study.groups if group.runs for column in study.columns]
+    few = min((cell.n for cell in cells if cell), default=0)
     if few < 2:
         return "Some settings have one seed or none: nothing can be said of what another seed would have given."
     told = f"With {seeds(few)} the sign-flip test can give no p below {least(few):.2g}"
@@ -104,9 +104,8 @@ def caution(study: Study) -> str:
 
 
 def fewer(group: Group, cell: Mean) -> str:
-    """That some runs of a group have no finite value."""
-    missing = len(group.seeds) - cell.n
-    return f"{cell.n} of {seeds(len(group.seeds))}" if missing else ""
+    """That some seeds of a group have no finite value, or no run that is complete."""
+    return f"{cell.n} of {seeds(len(group.begun))}" if cell.n < len(group.begun) else ""
 
 
 def listed(names: Sequence[str]) -> str:
