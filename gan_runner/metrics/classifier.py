@@ -28,9 +28,9 @@ SIDE = 32
 class Classifier:
     """The 128 features before the logits of a small convolutional net that was trained on the data's own labels.
 
-    Training happens once, with a fixed seed, on the training rows; the weights are kept under `<root>/features`, the
-    sha256 of the file in its name. The facts of the space are `feature_accuracy` on rows it has not seen, and
-    `feature_digest`, the first 24 bits of that sha256: numbers compare only where it is the same.
+    Training happens once, with a fixed seed, on the training rows; the weights are kept under `<root>/features`. The
+    facts of the space are `feature_accuracy` on rows it has not seen, and `feature_digest`, the first 24 bits of the
+    sha256 of its weights: numbers compare only where it is the same.
 
     Where the data has no labels the space is `PCA()`, with a warning.
 
@@ -73,14 +73,16 @@ class Classifier:
         """
         assert source.labels is not None
         steps = max(self.steps, math.ceil(self.epochs * len(source) / self.batch))
-        recipe = f"{source.digest} {source.spec} {steps} {self.batch} {self.rate}".encode()
+        split = "all" if tested(source) else "five in six"
+        recipe = f"{source.digest} {split} {source.spec} {steps} {self.batch} {self.rate}".encode()
         recipe += source.labels.cpu().numpy().tobytes()
         content = kept(self.root, recipe, "the feature classifier", lambda: train(source, replace(self, steps=steps)))
         saved = torch.load(io.BytesIO(content), weights_only=True)
         with torch.device("meta"):  # initial weights would cost random numbers
             net = Net(source.spec.shape, source.spec.classes)
         net.load_state_dict(saved["net"], assign=True)
-        digest = hashlib.sha256(content).hexdigest()
+        weights = [saved["net"][name].numpy().tobytes() for name in sorted(saved["net"])]
+        digest = hashlib.sha256(b"".join(weights)).hexdigest()
         facts = {"feature_accuracy": saved["accuracy"], "feature_digest": float(int(digest[:6], 16))}
         return net.to(source.device).eval(), digest, facts
 
@@ -114,15 +116,19 @@ class Net(nn.Module):
         return self.head(self.features(images))
 
 
+def tested(source: Source) -> Source | None:
+    """The rows held out, where their classes are known."""
+    return source.held_out if source.held_out is not None and source.held_out.labels is not None else None
+
+
 def train(source: Source, recipe: Classifier) -> bytes:
     """A file of trained weights and their accuracy; other random numbers of the process are left as they were."""
     print(f"training the feature classifier of {source.name}, once: ", end="", file=sys.stderr, flush=True)
     began, order = time.monotonic(), rows.shuffled(source)
-    test = source.held_out
-    if test is None or test.labels is None:  # then one row in six is kept from it
-        test, unseen, order = source, order[: len(order) // 6], order[len(order) // 6 :]
-    else:
+    if test := tested(source):
         unseen = torch.arange(len(test))
+    else:  # then one row in six is kept from it
+        test, unseen, order = source, order[: len(order) // 6], order[len(order) // 6 :]
     with torch.random.fork_rng([source.device] if source.device.type == "cuda" else []):
         torch.manual_seed(0)
         net = Net(source.spec.shape, source.spec.classes).to(source.device, memory_format=torch.channels_last)  # type: ignore
