@@ -219,7 +219,11 @@ def timed(make: Callable[[], T]) -> tuple[T, float]:
 
 
 def slerp(a: Tensor, b: Tensor, t: float) -> Tensor:
-    """Between the rows of a and b (n, latent), at the fraction t of the angle between them (Shoemake 1985)."""
+    """Between the rows of a and b (n, latent), at the fraction t of the angle between them (Shoemake 1985).
+
+    On the straight line where no arc is the shortest or there is none: between parallel or opposite rows.
+    """
     cosine = (a * b).sum(1, keepdim=True) / (a.norm(dim=1, keepdim=True) * b.norm(dim=1, keepdim=True))
     angle = cosine.clamp(-1 + 1e-6, 1 - 1e-6).acos()
-    return (((1 - t) * angle).sin() * a + (t * angle).sin() * b) / angle.sin()
+    arc = (((1 - t) * angle).sin() * a + (t * angle).sin() * b) / angle.sin()
+    return torch.where(angle.sin() < 0.01, torch.lerp(a, b, t), arc)

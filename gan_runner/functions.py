@@ -87,11 +87,15 @@ class Samples(Function):
         return torch.stack([natural(self.source, x + e) for e in (0.0, EDGE, -EDGE)])
 
     def span(self, ours: Tensor) -> Tensor:
-        """The range of each column; all of them for pixels."""
+        """The range of each column, a thousandth of its size at least; all there is for pixels."""
         if self.source.spec.kind == "image":
             return ours.new_tensor(255.0)
         over, known = [d for d in range(ours.dim()) if d != 1], ours.nan_to_num()
-        return (known.amax(over, keepdim=True) - known.amin(over, keepdim=True)).clamp(min=torch.finfo(ours.dtype).tiny)
+        spread, size = (
+            known.amax(over, keepdim=True) - known.amin(over, keepdim=True),
+            known.abs().amax(over, keepdim=True),
+        )
+        return spread.maximum(1e-3 * size).clamp(min=torch.finfo(ours.dtype).tiny)
 
     def describe(self) -> dict[str, Any]:
         return {"z": about(self.given, law(self.draw)), "x": about(self(self.given), units(self.source))}

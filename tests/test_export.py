@@ -264,6 +264,7 @@ def test_differences_are_seen_in_each_column_and_gap() -> None:
         return mine(z) + torch.tensor([0.0, 1e-3]) * size
 
     assert mine.span(torch.tensor([[0.0, 5.0], [torch.nan, 1005.0], [2.0, 15.0]])).tolist() == [[2, 1000]]
+    assert mine.span(torch.full((3, 1), 700.0)).item() == pytest.approx(0.7), "a rounding of a constant is not infinite"
     assert mine.difference(mine) < 1e-6 and mine.difference(other) == pytest.approx(1e-3, rel=0.02)
     assert mine.difference(lambda z: mine(z).where(torch.tensor([True, False]), torch.nan)) == torch.inf
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from gan_runner import train
 from gan_runner.arguments import parse
 from gan_runner.datasets.spec import Source, Spec
-from gan_runner.draw import Draw
+from gan_runner.draw import Draw, slerp
 from gan_runner.errors import Fault, MissingInput, UsageError
 from gan_runner.latents import REACH, SHOWN, Settings, latents
 from gan_runner.metrics.outliers import invert
@@ -55,6 +55,12 @@ def test_walks_begin_and_end_at_samples_and_lerp_is_straight() -> None:
     torch.testing.assert_close(sheet[:, 2], (start + end) / 2)
     curved, _ = shown("interpolation", n=4, columns=5, way="slerp")
     assert not torch.allclose(curved[:, 2], sheet[:, 2], atol=0.1)
+
+
+def test_walks_between_opposite_latents_stay_between_them() -> None:
+    a, b = torch.randn(2, 500, 1, generator=torch.Generator().manual_seed(0))
+    made = slerp(a, b, 0.3)
+    assert (made >= torch.minimum(a, b) - 1e-6).all() and (made <= torch.maximum(a, b) + 1e-6).all()
 
 
 def test_truncation_goes_from_the_priors_mean_to_the_samples_in_proportion() -> None:

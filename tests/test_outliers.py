@@ -132,6 +132,12 @@ def test_inversion_is_what_the_generator_cannot_make() -> None:
     assert found.tolist() == pytest.approx([0, 0, 0.375], abs=0.03)
 
 
+def test_nothing_is_inverted_for_who_judges_packs() -> None:
+    run = build(compose("dataset=ring8", "dataset.n=300", "model=mlp_packed", "probes=none"))
+    draw = Draw(run.objective, run.state, run.source.device, 0)
+    assert outliers.inversion(draw, run.source.take(torch.arange(4)), steps=1) is None
+
+
 def test_distances_are_mahalanobis_of_the_law_or_of_samples() -> None:
     scatter = torch.tensor([[4.0, 0.0], [0.0, 1.0]])
     x = torch.tensor([[1.0, 1.0], [5.0, 1.0], [1.0, 4.0]])
