@@ -34,15 +34,15 @@ grow worse again (Karras et al. 2020, "Training generative adversarial networks 
 networks. With `train.patience={patience}` the run ends once the Fréchet distance, which is looked at every {every:,}
 steps on {selection:,} rows of the training split kept for that, has not been better for so many steps.
 
-`make table-stopping`: {steps:,} steps without patience, and the same runs with it. Distances below are of {n:,} samples
-against the {n:,} rows of the test split, by `python -m gan_runner.evaluate run=DIR metrics=frechet n={n}`, once with
-`checkpoint=best`: rows that neither trained the networks nor chose their checkpoint. Real rows score {floor:.2g}.
+`make table-stopping`: {steps:,} steps without patience, and the same runs with it. Fréchet distances below are of {n:,}
+samples from the {n:,} rows of the test split, which neither trained the networks nor chose a checkpoint, by
+`python -m gan_runner.evaluate run=DIR metrics=frechet n={n}` for the last and with `checkpoint=best` for the best one.
+Real rows score {floor:.2g}.
 
 {table}
 
-Saved, of the steps: {saved}; of the time: {time}. Lost, in Fréchet distance against the best checkpoint of the run
-without patience: {lost}. Without patience and without the best checkpoint, which every run keeps, the last one is
-{worse} times as far from real rows.
+Saved: {saved} % of the steps. Lost, against the best checkpoint of the run without patience: {lost}. The last
+checkpoint without patience is {worse} times as far from real rows.
 
 The features are of a classifier that learned from the same {rows:,} rows and is right about {accuracy:.0%} of unseen
 garments, so these distances compare with none of other pages.
@@ -74,7 +74,6 @@ def outcome(place: Path) -> dict[str, Any]:
         "every": cfg["probes"]["quality"]["every"],
         "selection": cfg["train"]["selection"],
         "steps": result["step"],
-        "minutes": result["training_seconds"] / 60,
         "best_step": marked[0],
         "last": newest["value"],
         "best": best["value"],
@@ -115,15 +114,10 @@ def page(found: Sequence[dict[str, Any]]) -> str:
         n=N,
         floor=fmean(row["floor"] for row in found),
         accuracy=first["accuracy"],
-        saved=percent([1 - early["steps"] / full["steps"] for full, early in pairs]),
-        time=percent([1 - early["minutes"] / full["minutes"] for full, early in pairs]),
+        saved=spread([100 * (1 - early["steps"] / full["steps"]) for full, early in pairs]),
         lost=spread([early["best"] - full["best"] for full, early in pairs]),
         worse=spread([full["last"] / early["best"] for full, early in pairs]),
     )
-
-
-def percent(values: Sequence[float]) -> str:
-    return f"{spread([100 * value for value in values])} %"
 
 
 def spread(values: Sequence[float]) -> str:
