@@ -68,16 +68,20 @@ def ask(probes: Mapping[str, Metric], draw: Stopwatch, source: Source, wanted: S
             break
         draw.most = 0
         try:
-            found = probes[name](draw, source).scalars
+            answer = probes[name](draw, source)
         except Exception as error:  # one that fails says nothing about the others
             answers.failed[name] = f"{type(error).__name__}: {error}"
             continue
+        found = answer.scalars
         floors, ceilings = (beside(found, ends) for ends in (("_floor", "_real"), ("_independent",)))
         names = [k for k in found if k not in {*floors.values(), *ceilings.values()} and not k.startswith("feature_")]
         unknown, seen = unknown - {*names}, seen | {*names}
         if not names:
             answers.silent.append(name)
         chosen = [k for k in names if not wanted or name in wanted or k in wanted]
+        if taken := sorted({answers.figures[k]["probe"] for k in chosen if k in answers.figures}):
+            answers.failed[name] = f"it finds what {' and '.join(taken)} finds: leave one out, or give it a prefix"
+            continue
         n, worst = size(probes[name], draw, source), ceiling(probes[name], source) if chosen else {}
         worst |= {k: found[ceilings[k]] for k in chosen if k in ceilings}
         for k in chosen:
@@ -85,7 +89,7 @@ def ask(probes: Mapping[str, Metric], draw: Stopwatch, source: Source, wanted: S
                 "value": finite(found[k]),
                 "floor": finite(found.get(floors.get(k, ""))),
                 "ceiling": finite(worst.get(k)),
-                "n": n,
+                "n": answer.sizes.get(k, n),
                 "against": against(split(probes[name], k), source),
                 "probe": name,
             }

@@ -65,6 +65,7 @@ class Recorder:
         self.draw = Draw(run.objective, run.state, run.source.device, run.seed)
         self.losses: dict[str, float] = {}
         self.metrics: dict[str, float] = {}
+        self.named: dict[str, list[str]] = {}  # which of them a probe found
         self.looked: dict[str, int] = {}
         self.films: set[str] = set()
         self.saved = self.reported = run.state.clock.step
@@ -233,6 +234,8 @@ class Recorder:
                 self.films |= {*found.films}
             except Exception as error:  # a probe is somebody else's code: training must survive it
                 self.console.log(traceback.format_exc())
+                for old in self.named.pop(name, ()):  # of another step's weights
+                    self.metrics.pop(old, None)
                 if self.strict:
                     self.save()
                     raise Fault(
@@ -243,6 +246,7 @@ class Recorder:
                     ) from error
                 warnings.warn(f"probe {name} failed at step {step}: {error!r}; training goes on", stacklevel=2)
                 continue
+            self.named[name] = [*found.scalars]
             if found.scalars:
                 self.metrics |= found.scalars
                 self.logbook.scalars(step, {tag(name): value for name, value in found.scalars.items()})

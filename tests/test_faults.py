@@ -187,6 +187,18 @@ def test_f14_a_failing_probe_changes_no_bit(monkeypatch: pytest.MonkeyPatch, aft
     assert bits() == undisturbed and modes == [True, True] and "Traceback" in Path("r/run.log").read_text()
 
 
+@pytest.mark.filterwarnings("ignore:probe mine failed")
+def test_f14_what_a_probe_found_before_it_failed_is_not_of_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Once(Fails):
+        def __call__(self, draw: Any, source: Any) -> Findings:
+            if draw.state.clock.step > 4:
+                raise RuntimeError("not again")
+            return Findings({"oddity": 5.0})
+
+    monkeypatch.setattr(building, "build_probes", lambda *_: ({"mine": Once()}, None))
+    assert run() == 0 and json.loads(Path("r/result.json").read_text())["metrics"] == {}
+
+
 def test_f14_a_failing_probe_ends_a_strict_run_after_a_save(monkeypatch: pytest.MonkeyPatch) -> None:
     undisturbed = whole()
     with monkeypatch.context() as patch:

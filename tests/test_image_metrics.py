@@ -11,11 +11,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from gan_runner.build import build
 from gan_runner.datasets.hcbm import hcbm
 from gan_runner.datasets.images import digits
 from gan_runner.datasets.spec import Source, Spec
-from gan_runner.errors import DataError, MissingInput
+from gan_runner.errors import DataError, MissingInput, UsageError
 from gan_runner.metrics import pyramid, rows
+from gan_runner.metrics.better import better
 from gan_runner.metrics.c2st import C2ST
 from gan_runner.metrics.ceiling import Independent, ceiling
 from gan_runner.metrics.features import CHUNK, Pixels, Space
@@ -27,6 +29,7 @@ from gan_runner.metrics.pyramid import SlicedWasserstein
 from gan_runner.metrics.quality import ImageQuality
 from gan_runner.metrics.series import SeriesQuality
 from gan_runner.pictures.neighbours import Neighbours
+from tests.conftest import compose
 from tests.test_metrics import Always, normal
 
 # -- classes -------------------------------------------------------------------------------------
@@ -226,6 +229,39 @@ def test_independent_correlations_are_symmetric_and_have_no_blocks() -> None:
     assert float(made[:, 0, 0, 5].std()) == pytest.approx(float(source.data[:, 0, 0, 5].std()), rel=0.3)
     worst = ceiling(CorrelationFacts(n=40), source)
     assert worst["cophenetic_error"] > 3 * worst["cophenetic_error_floor"]
+
+
+def test_a_metric_that_fails_on_independent_numbers_has_no_ceiling() -> None:
+    class Brittle(C2ST):
+        def __call__(self, draw, source):
+            raise RuntimeError("singular") if isinstance(draw, Independent) else AssertionError
+
+    with pytest.warns(UserWarning, match="no ceiling: Brittle fails on independent numbers.*singular"):
+        assert ceiling(Brittle(), digits("", size=8)) == {}
+
+
+# -- two spaces ----------------------------------------------------------------------------------
+
+
+def test_quality_in_two_spaces_has_two_names(seen: Source) -> None:
+    draw = Always(cloud(700, seed=4))
+    plain, other = (ImageQuality(Pixels(), n=700, prefix=prefix)(draw, seen) for prefix in ("", "raw_"))
+    assert {f"raw_{name}": value for name, value in plain.scalars.items()} == other.scalars
+    assert better("raw_frechet") == "lower" and better("raw_coverage") == "higher"
+    assert "frechet" not in plain.sizes and set(plain.sizes.values()) == {len(seen.held_out) // 2}
+
+
+def test_probes_that_would_find_the_same_names_are_refused() -> None:
+    second = "+probes.second={_target_: gan_runner.metrics.quality.ImageQuality, every: 0, features: "
+    second += "{_target_: gan_runner.metrics.features.Pixels}"
+    with pytest.raises(UsageError, match=r"probes.quality and probes.second.*\+probes.second.prefix=second_"):
+        build(compose("dataset=digits", second + "}"))
+    assert "second" in build(compose("dataset=digits", second + ", prefix: second_}")).probes
+
+
+def test_too_few_samples_are_said_to_be(seen: Source) -> None:
+    with pytest.warns(UserWarning, match="5 samples and as many real images are too few"):
+        assert ImageQuality(Pixels(), n=5)(Always(cloud(5, seed=4)), seen).scalars == {}
 
 
 # -- streams, and what is kept -------------------------------------------------------------------

@@ -20,12 +20,14 @@ class Findings:
         pictures: name to uint8 RGB (height, width, 3); logged as `pictures/<name>` and written as PNG.
         films: names of pictures whose whole history is to be a GIF when the run ends.
         stop: why the run is at its end, if it is; it is then completed at this step.
+        sizes: of numbers found from fewer samples than the probe drew, from how many.
     """
 
     scalars: dict[str, float] = field(default_factory=dict)
     pictures: dict[str, Tensor] = field(default_factory=dict)
     films: tuple[str, ...] = ()
     stop: str = ""
+    sizes: dict[str, int] = field(default_factory=dict)
 
 
 class Draw(Protocol):

@@ -62,24 +62,29 @@ class ImageQuality:
         every: steps between two calls.
         n: samples.
         root: the data directory, where the real side is kept for all runs; in memory alone if None.
+        prefix: of all names, where a run judges in two spaces.
     """
 
     features: Features
     every: int = 2000
     n: int = 2000
     root: str | None = None
+    prefix: str = ""
 
     kinds: ClassVar[frozenset[str]] = frozenset({"image"})
     against: ClassVar[str] = "unseen"
     _known: dict[str, tuple[Space, Real]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __call__(self, draw: Draw, source: Source) -> Findings:
-        if (few := len(rows.reference(source)) // 2) <= NEIGHBOURS:
-            warnings.warn(f"no quality metrics: {2 * few} real images are too few to compare with", stacklevel=2)
+        if (few := min(len(rows.reference(source)) // 2, self.n)) <= NEIGHBOURS:
+            warnings.warn(f"no quality metrics: {few} samples and as many real images are too few", stacklevel=2)
             return Findings()
         space, real = self.known(source)
         found = compare(space(draw.stream(self.n)), real)
-        return Findings({**found, **real.floor, **space.facts})
+        sizes = dict.fromkeys((f"{self.prefix}{name}" for name in found if name != "frechet"), len(real.half))
+        facts = {name.replace("feature_", f"feature_{self.prefix}", 1): value for name, value in space.facts.items()}
+        named = {f"{self.prefix}{name}": value for name, value in (found | real.floor).items()}
+        return Findings(named | facts, sizes=sizes)
 
     def known(self, source: Source) -> tuple[Space, Real]:
         """The space and the real side, found at the first call for each data set, or kept since an earlier one."""
