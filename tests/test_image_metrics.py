@@ -16,6 +16,7 @@ from gan_runner.datasets.hcbm import hcbm
 from gan_runner.datasets.images import digits
 from gan_runner.datasets.spec import Source, Spec
 from gan_runner.errors import DataError, MissingInput, UsageError
+from gan_runner.figures import ask
 from gan_runner.metrics import pyramid, rows
 from gan_runner.metrics.better import better
 from gan_runner.metrics.c2st import C2ST
@@ -257,6 +258,20 @@ def test_probes_that_would_find_the_same_names_are_refused() -> None:
     with pytest.raises(UsageError, match=r"probes.quality and probes.second.*\+probes.second.prefix=second_"):
         build(compose("dataset=digits", second + "}"))
     assert "second" in build(compose("dataset=digits", second + ", prefix: second_}")).probes
+
+
+def test_each_figure_says_of_how_many_samples_it_is_and_is_never_overwritten(seen: Source) -> None:
+    class Noted(Always):
+        most = 700
+
+    probes = {name: ImageQuality(Pixels(size), n=700) for name, size in (("quality", None), ("other", 1))}
+    answers = ask(probes, Noted(cloud(700, seed=4)), seen)
+    assert {name: figure["n"] for name, figure in answers.figures.items()} == {
+        "frechet": 700,
+        **dict.fromkeys(("kid", "precision", "recall", "density", "coverage"), 300),
+    }
+    assert {figure["probe"] for figure in answers.figures.values()} == {"quality"}
+    assert answers.failed == {"other": "it finds what quality finds: leave one out, or give it a prefix"}
 
 
 def test_too_few_samples_are_said_to_be(seen: Source) -> None:
