@@ -117,7 +117,7 @@ def test_a_difference_is_of_pairs() -> None:
 
 @pytest.mark.parametrize(
     ("a", "b"),
-    [([8.0] * 3, [7.0] * 3), ([1.3] * 3, [2.1] * 3), ([0.9, 1.3, 0.3], [0.5, 0.9, -0.1])],
+    [([8.0] * 3, [7.0] * 3), ([1.3] * 3, [2.1] * 3), ([0.9, 1.1, 0.4], [0.5, 0.7, 0.0])],
 )
 def test_without_spread_nothing_is_shown(a: list[float], b: list[float]) -> None:
     """Not even the spread of roundings."""
