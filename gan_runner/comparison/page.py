@@ -34,7 +34,10 @@ PAGE = """<!doctype html>
 </html>
 """
 
-STAR = " ★ is better than each other line by a paired interval that excludes 0, and no better than real rows."
+STAR = (
+    " ★ is better than each other line by a paired interval that excludes 0, has no seed missing, and is no better than"
+    " real rows."
+)
 NO_STAR = " No line is marked best: none is better than each other one by a paired interval that excludes 0."
 HOW = """<details>
 <summary>How to read the intervals</summary>
