@@ -19,7 +19,7 @@ from gan_runner.errors import DataError, Unavailable, UsageError
 from gan_runner.loop import Run
 from gan_runner.losses.objective import Beginner, Generator, Objective
 from gan_runner.metrics import rows
-from gan_runner.metrics.probe import Metric, Probe
+from gan_runner.metrics.probe import Probe
 from gan_runner.metrics.stopping import CHECKS, suit
 from gan_runner.models.packing import pack_of
 from gan_runner.state import Clock, State, evaluating
@@ -234,7 +234,7 @@ def check_nets(nets: Mapping[str, nn.Module], spec: Spec, batch: int, objective:
 
 
 def build_probes(node: Mapping[str, Any], spec: Spec, trust: Sequence[str]) -> tuple[dict[str, Probe], str | None]:
-    """Probes by name and the tracked metric; one must understand the kind of data, and no two find the same numbers."""
+    """Probes by name and the tracked metric; each must understand the kind of data, and no two share a prefix."""
     chosen = {k: v for k, v in node.items() if isinstance(v, Mapping) and "_target_" in v}
     probes = {name: construct(v, "probes", trust, path=f"probes.{name}") for name, v in chosen.items()}
     for name, probe in probes.items():
@@ -244,15 +244,11 @@ def build_probes(node: Mapping[str, Any], spec: Spec, trust: Sequence[str]) -> t
                 f"set probes={spec.kind}",
                 id="F59",
             )
-    judges: dict[tuple[type, str], str] = {}
+    names: dict[tuple[type, str], str] = {}
     for name, probe in probes.items():
-        if isinstance(probe, Metric):
-            other = judges.setdefault((type(probe), getattr(probe, "prefix", "")), name)
-            if other != name:
-                what = f"probes.{other} and probes.{name} would find numbers of the same names"
-                fix = f"leave one out by ~probes.{name}"
-                fix += f", or set +probes.{name}.prefix={name}_" if hasattr(probe, "prefix") else ""
-                raise UsageError(what, fix, id="F59")
+        if hasattr(probe, "prefix") and (other := names.setdefault((type(probe), probe.prefix), name)) != name:
+            what = f"probes.{other} and probes.{name} would find numbers of the same names"
+            raise UsageError(what, f"set +probes.{name}.prefix={name}_", id="F59")
     return probes, node.get("track")
 
 

@@ -113,6 +113,9 @@ def test_latents_found_by_descent_make_the_rows_and_leave_networks_in_their_mode
         def generate(self, _: Any, z: Tensor) -> Tensor:
             return self.nets["generator"](z)
 
+        def judge(self, x: Tensor) -> Tensor:
+            return x.sum(1)
+
     torch.manual_seed(3)
     draw = Draws()
     draw.nets.train()

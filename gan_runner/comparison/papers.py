@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from gan_runner import checkpoint, config
+from gan_runner import config
 from gan_runner.errors import MissingInput
 from gan_runner.folder import read_json
 
@@ -64,9 +64,8 @@ class Papers:
 
     @property
     def best_step(self) -> int | None:
-        """Of the best checkpoint, if one was marked and is still there."""
-        marked = checkpoint.best(self.place / "ckpt")
-        return marked[0] if marked else None
+        """Of the best checkpoint, if one was marked."""
+        return read_json(self.place / "ckpt/best.json").get("step")
 
     @property
     def seed(self) -> int:

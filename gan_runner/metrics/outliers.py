@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from gan_runner.metrics.probe import Draw
-from gan_runner.models.packing import pack_of
 
 RIDGE = 1e-9
 """What is added to a scatter matrix, in parts of its mean variance."""
@@ -99,7 +98,8 @@ def invert(
     Returns:
         None where there is no discriminator, or it judges packs.
     """
-    if "discriminator" not in draw.state.nets or pack_of(draw.state.nets["discriminator"]) > 1:
+    scores = draw.judge(x) if "discriminator" in draw.state.nets else None
+    if scores is None or len(scores) < len(x):
         return None
     s, D = draw.state.averaged(), draw.state.nets["discriminator"]
     modes = {net: net.training for net in [*s.nets.values(), D]}
