@@ -37,7 +37,7 @@ steps on {selection:,} rows of the training split kept for that, has not been be
 `make table-stopping`: {steps:,} steps without patience, and the same runs with it. Fréchet distances below are of {n:,}
 samples from the {n:,} rows of the test split, which neither trained the networks nor chose a checkpoint, by
 `python -m gan_runner.evaluate run=DIR metrics=frechet n={n}` for the last and with `checkpoint=best` for the best one.
-Real rows score {floor:.2g}.
+The training rows score {floor:.2g}.
 
 {table}
 

@@ -102,7 +102,7 @@ class ImageQuality:
         return self._known[source.digest]
 
     def measure(self, source: Source, space: Space) -> Real:
-        """The real side, from a stream of at most 10,000 rows, or twice n."""
+        """The real side, from streams of at most 10,000 rows, or twice n."""
         split = rows.reference(source)
         size = min(self.n, len(split) // 2)
         features = space(rows.stream(split, max(LIMIT, 2 * size)))
@@ -112,8 +112,12 @@ class ImageQuality:
             floor = compare(other, Real(*statistics(half), half, {}), other)
         else:
             sets = space(rows.stream(source, self.n * min(FLOORS, max(LIMIT // self.n, 1)))).split(self.n)
-            found = [compare(part, real, other) for part in sets if len(part) == len(sets[0])]
-            floor = {name: fmean(scores[name] for scores in found) for name in found[0]}
+            floor = compare(sets[0], real, other)
+            floor["frechet"] = fmean(
+                frechet_distance(*statistics(part), real.mean, real.covariance)
+                for part in sets
+                if len(part) == len(sets[0])
+            )
         return replace(real, floor={f"{name}_floor": value for name, value in floor.items()})
 
 
