@@ -64,7 +64,7 @@ def build(cfg: Mapping[str, Any]) -> Run:
         source=source,
         objective=objective,
         state=state,
-        program=program.make(train["program"], objective, state, train["precision"], layout),
+        program=program.make(train["program"], objective, state, train["precision"], train["matmul"], layout),
         probes=probes,
         alarms=alarms,
         steps=steps,
@@ -154,7 +154,6 @@ def configure_torch(train: Mapping[str, Any]) -> None:
     busy, cores = os.getloadavg()[0], os.cpu_count() or 1
     if torch.get_num_threads() > 1 and busy > cores / 2:  # threads that wait for each other's core slow down tenfold
         warnings.warn(f"this machine is busy (load {busy:.1f} on {cores} cores): try train.threads=1", stacklevel=2)
-    torch.set_float32_matmul_precision(train["matmul"])
     if train["deterministic"] != torch.are_deterministic_algorithms_enabled():  # the call imports the whole compiler
         torch.use_deterministic_algorithms(train["deterministic"])
     torch.backends.cudnn.benchmark = not train["deterministic"]

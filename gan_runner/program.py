@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from contextlib import nullcontext
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from itertools import count
 from typing import Any, Protocol
@@ -25,19 +25,32 @@ class Program(Protocol):
         ...
 
 
-def make(name: str, objective: Directs, state: State, precision: str, layout: torch.memory_format) -> Program:
+def make(
+    name: str, objective: Directs, state: State, precision: str, matmul: str, layout: torch.memory_format
+) -> Program:
     """The program called eager, compiled or captured."""
     kind = {"eager": Eager, "compiled": Compiled, "captured": Captured}[name]
-    return kind(objective, state, precision, layout)
+    return kind(objective, state, precision, matmul, layout)
+
+
+@contextmanager
+def products(precision: str) -> Iterator[None]:
+    """Inside, products of float32 are as fine as asked; outside they are exact, since figures are made there."""
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision("highest")
 
 
 class Eager:
     """Runs the step as it is written."""
 
-    def __init__(self, objective: Directs, state: State, precision: str, layout: torch.memory_format):
+    def __init__(self, objective: Directs, state: State, precision: str, matmul: str, layout: torch.memory_format):
         self.objective = objective
         self.state = replace(state, clock=None)  # a step cannot read the clock
         self.half = precision == "bf16"
+        self.matmul = matmul
         self.layout = layout
         self.fresh = True
 
@@ -45,7 +58,8 @@ class Eager:
         if self.fresh:  # not earlier: loading a checkpoint replaces the optimizers' tensors
             self.settle()
             self.fresh = False
-        return self.run(x.contiguous(memory_format=self.layout), key)
+        with products(self.matmul):
+            return self.run(x.contiguous(memory_format=self.layout), key)
 
     def settle(self) -> None:
         """Prepare the players for their first step."""

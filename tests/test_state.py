@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from gan_runner import optimizers, parallel, program, schedules
 from gan_runner.build import build
 from gan_runner.losses import adversarial, payoffs
 from gan_runner.optimizers import Adam
-from gan_runner.state import Clock, Factors, Player, State
+from gan_runner.state import Clock, Factors, Logs, Player, State
 from tests.conftest import compose
 
 
@@ -252,16 +252,32 @@ class Nesterov(optimizers.Optimizer):
 def test_an_optimizer_of_the_user_steps_as_it_is() -> None:
     game, x = adversarial.Adversarial(payoffs.Hinge()), torch.randn(16, 2)
     by_program, by_hand = state(Nesterov(0.1)), state(Nesterov(0.1))
-    run = program.make("eager", game, by_program, "fp32", torch.contiguous_format)
+    run = program.make("eager", game, by_program, "fp32", "highest", torch.contiguous_format)
     for t in range(3):
         torch.manual_seed(t)
         run(x, 1)
         torch.manual_seed(t)
         game.step(by_hand, x, 1)
     assert all(torch.equal(v, by_hand.tensors()[k]) for k, v in by_program.tensors().items())
-    compiled = program.make("compiled", game, state(Nesterov(0.1)), "fp32", torch.contiguous_format)
+    compiled = program.make("compiled", game, state(Nesterov(0.1)), "fp32", "highest", torch.contiguous_format)
     with pytest.raises(ValueError, match=r"SGD has no step that can be compiled: choose train\.program=eager"):
         compiled(x, 1)
+
+
+def test_coarse_products_are_for_steps_alone() -> None:
+    seen = []
+
+    class Asks:
+        def step(self, s: State, x: Tensor, key: Hashable) -> Logs:
+            seen.append(torch.get_float32_matmul_precision())
+            return {} if len(seen) == 1 else {"no": x @ x}
+
+    run = program.make("eager", Asks(), state(optimizers.SGD(0.1)), "fp32", "medium", torch.contiguous_format)
+    run(torch.randn(4, 2), 1)
+    assert seen == ["medium"] and torch.get_float32_matmul_precision() == "highest"
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        run(torch.randn(4, 2), 1)
+    assert seen == ["medium"] * 2 and torch.get_float32_matmul_precision() == "highest"
 
 
 @EACH

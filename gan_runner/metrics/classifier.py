@@ -40,6 +40,7 @@ class Classifier:
         epochs: over the training rows, at least.
         batch: images in each step.
         rate: the largest learning rate.
+        smoothing: share of each label that is spread over all classes (Szegedy et al. 2016, section 7).
     """
 
     root: str
@@ -47,6 +48,7 @@ class Classifier:
     epochs: int = 6
     batch: int = 128
     rate: float = 4e-3
+    smoothing: float = 0.05
 
     def __call__(self, source: Source) -> Space:
         if source.labels is None:
@@ -74,7 +76,7 @@ class Classifier:
         assert source.labels is not None
         steps = max(self.steps, math.ceil(self.epochs * len(source) / self.batch))
         split = "all" if tested(source) else "five in six"
-        recipe = f"{source.digest} {split} {source.spec} {steps} {self.batch} {self.rate}".encode()
+        recipe = f"{source.digest} {split} {source.spec} {steps} {self.batch} {self.rate} {self.smoothing}".encode()
         recipe += source.labels.cpu().numpy().tobytes()
         content = kept(self.root, recipe, "the feature classifier", lambda: train(source, replace(self, steps=steps)))
         saved = torch.load(io.BytesIO(content), weights_only=True)
@@ -151,7 +153,8 @@ def descend(net: Net, source: Source, order: Tensor, recipe: Classifier) -> None
         if step % max(1, recipe.steps // 10) == 0:
             print(".", end="", file=sys.stderr, flush=True)
         optimizer.zero_grad()
-        F.cross_entropy(net(source.take(index)), labels[index.to(labels.device)]).backward()
+        logits = net(source.take(index))
+        F.cross_entropy(logits, labels[index.to(labels.device)], label_smoothing=recipe.smoothing).backward()
         optimizer.step()
         cycle.step()
 
