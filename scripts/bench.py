@@ -310,7 +310,11 @@ def sklearn_rbm(run: Run, dtype: str) -> Callable[[int], None]:
 
 
 def products(run: Run) -> Callable[[int], None]:
-    """As much arithmetic as the five products of CD-1, in products of 1024 x 1024: all that this machine can do."""
+    """As much arithmetic as the five products of CD-1, in products of 1024 x 1024: all that this machine can do.
+
+    They are as coarse as those of the run.
+    """
+    torch.set_float32_matmul_precision("medium")
     a, b, c = torch.rand(3, 1024, 1024)
     share = 5 * run.batch * cast(RBM, run.state.nets["rbm"]).W.numel() / 1024**3
 
@@ -376,7 +380,8 @@ VAE = ("experiment=vae", "train.threads=1")
 ROBUST = ("experiment=huber", "probes=none", "train.threads=1")
 CD1 = (
     *("dataset=fashion", "dataset.size=28", "loss=cd", "model=rbm_cut", "train.batch_size=128"),
-    *("train.ema_halflife=0", "probes=none", "train.threads=1"),  # as the presets of Boltzmann machines train
+    *("train.ema_halflife=0", "train.matmul=medium"),  # as the presets of Boltzmann machines train
+    *("probes=none", "train.threads=1"),
 )
 SIDES: dict[str, Callable[[], Callable[[int], None]]] = {
     "tutorial": lambda: tutorial_dcgan(build(compose(*IMAGE))),

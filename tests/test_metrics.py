@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from torch import Tensor
 from gan_runner.datasets.huber import huber
 from gan_runner.datasets.images import digits, fashion
 from gan_runner.datasets.spec import Source, Spec
+from gan_runner.datasets.split import part
 from gan_runner.datasets.stocks import stocks
 from gan_runner.datasets.toys import toy2d
 from gan_runner.metrics import classifier, rows, tables
@@ -336,6 +337,7 @@ def test_the_classifier_of_rows_that_are_all_seen_is_not_that_of_rows_held_out(
     first = recipe(handwriting).facts["feature_digest"]
     assert recipe(replace(handwriting, held_out=handwriting)).facts["feature_digest"] != first
     assert recipe(handwriting).facts["feature_digest"] == first
+    assert replace(recipe, smoothing=0.5)(handwriting).facts["feature_digest"] != first
 
 
 def test_the_classifier_sees_large_data_for_some_epochs(
@@ -350,10 +352,21 @@ def test_the_classifier_sees_large_data_for_some_epochs(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("load", "right"), [(digits, 0.99), (fashion, 0.92)])
-def test_the_classifier_is_right(load: Callable[[str], Source], right: float, tmp_path: Path) -> None:
-    source = load("")
-    assert Classifier(str(tmp_path))(source).facts["feature_accuracy"] >= right
+def test_the_classifier_is_right_about_garments(tmp_path: Path) -> None:
+    assert Classifier(str(tmp_path))(fashion("")).facts["feature_accuracy"] >= 0.92
+
+
+@pytest.mark.slow
+def test_the_classifier_is_right_about_digits(tmp_path: Path) -> None:
+    """Each of six is judged by the sixth it has not seen: the 299 of one sixth cannot tell 99.0 % from 99.7 %."""
+    source = digits("")
+    order = rows.shuffled(source)
+    right = 0.0
+    for k, fold in enumerate(order.chunk(6)):
+        seen = part(source, order[~torch.isin(order, fold)], f"all but sixth {k}")
+        found = Classifier(str(tmp_path))(replace(seen, held_out=part(source, fold, f"sixth {k}")))
+        right += len(fold) * found.facts["feature_accuracy"]
+    assert right / len(source) >= 0.99 and len([*tmp_path.glob("features/*.pt")]) == 6
 
 
 def test_features_without_labels_are_principal_components(handwriting: Source, tmp_path: Path) -> None:
