@@ -15,6 +15,7 @@ from typing import Any
 
 from gan_runner import config
 from gan_runner.comparison import pictures, tables, words
+from gan_runner.comparison.columns import side_by_side
 from gan_runner.comparison.page import page
 from gan_runner.comparison.papers import Papers
 from gan_runner.comparison.study import Study, study
@@ -129,7 +130,7 @@ def table(found: Sequence[Path]) -> Any:
     )
     status = pd.DataFrame([read_json(p / "status.json") for p in found]).reindex(columns=["state", "step"])
     results = [read_json(p / "result.json") for p in found]
-    metrics = pd.DataFrame([r.get("metrics", {}) for r in results])
+    metrics = pd.DataFrame(side_by_side([Papers(p) for p in found]))
     parts = [
         pd.DataFrame({"run": [str(p) for p in found]}),
         pd.DataFrame(asked(found)),
@@ -180,21 +181,17 @@ def draw(found: Sequence[Path], out: Path) -> None:
         raise MissingInput("no run is complete, so there is nothing to draw", "leave --figure out", id="F50")
     results = [read_json(p / "result.json") for p in found]
     names = [" ".join(words.values()) or p.name for words, p in zip(asked(found), found, strict=True)]
-    shared = [m for m in results[0].get("metrics", {}) if all(_known(r, m) for r in results)]
+    metrics = side_by_side([Papers(p) for p in found])
+    shared = [m for m in metrics[0] if all(math.isfinite(mine.get(m, math.nan)) for mine in metrics)]
     chosen = [m for m in shared if f"{m}_floor" in shared] or [m for m in shared if not m.endswith("_digest")]
     chosen.sort(key=lambda m: m != results[0].get("track"))
-    bars = {m: [r["metrics"][m] for r in results] for m in chosen[:MOST]}
-    floors = {m: results[0]["metrics"].get(f"{m}_floor") for m in bars}
+    bars = {m: [mine[m] for mine in metrics] for m in chosen[:MOST]}
+    floors = {m: metrics[0].get(f"{m}_floor") for m in bars}
     costs = [cost(r)["ms_per_sample"] for r in results]
     if all(costs):
         bars["milliseconds a sample"] = [float(c or 0) for c in costs]
     grids = [_picture(p) for p in found]
     png.write(out, comparison.comparison(names, grids, bars, floors, logarithmic=("milliseconds a sample",)))
-
-
-def _known(result: dict[str, Any], metric: str) -> bool:
-    value = result.get("metrics", {}).get(metric)
-    return value is not None and math.isfinite(value)
 
 
 def _picture(place: Path) -> Any:

@@ -19,6 +19,12 @@ Record = dict[str, Any]
 
 SCORES = "scores.jsonl"
 PARTS = {"time", "settings", "checkpoint", "data", "probes", "figures", "features", "cost", "circumstances"}
+SPACES = {
+    "classifier": "gan_runner.metrics.classifier.Classifier",
+    "inception": "gan_runner.metrics.inception.Inception",
+    "pca": "gan_runner.metrics.features.PCA",
+    "pixels": "gan_runner.metrics.features.Pixels",
+}
 TOLERANCE = 1e-4
 """By how much of itself a figure may differ when it is found again: other machines and threads round differently."""
 
@@ -36,6 +42,8 @@ class Settings:
         metrics: names of figures, or of probes that find several, separated by commas; by default all that suit.
         n: samples for each figure, or long paths; by default what its probe takes in training. Figures that compare
             with as many real rows are of fewer where there are too few. Those of different n do not compare.
+        features: of images, in which all figures of features are found: classifier, inception, pca or pixels, or a file
+            of Inception's weights; by default what each probe has.
         seed: of the samples.
         checkpoint: newest or best.
         data: for tables, a CSV or Parquet file of rows that the run has not seen, in place of those it held out.
@@ -46,6 +54,7 @@ class Settings:
     verify: str = ""
     metrics: str = ""
     n: int = 0
+    features: str = ""
     seed: int = 0
     checkpoint: str = "newest"
     data: str = ""
@@ -71,7 +80,12 @@ def evaluate(settings: Settings) -> int:
     from gan_runner.folder import read_json
 
     kind = read_json(place / "manifest.json").get("spec", {}).get("kind", "")
-    record, failed = judge(place, settings, settings.checkpoint, config.askable(place, config.read(place), kind))
+    cfg = config.read(place)
+    nodes = config.askable(place, cfg, kind)
+    if settings.features:
+        space = spaced(settings.features, cfg["data_dir"])
+        nodes = {name: {**node, "features": space} if "features" in node else node for name, node in nodes.items()}
+    record, failed = judge(place, settings, settings.checkpoint, nodes)
     show(place, record)
     try:
         with open(place / SCORES, "a", encoding="utf-8") as file:
@@ -83,6 +97,22 @@ def evaluate(settings: Settings) -> int:
     for name, why in failed.items():
         raise Fault(f"probe {name} failed: {why}", "choose another n= or metrics=", kept="the record above", id="F14")
     return 0
+
+
+def spaced(features: str, root: str) -> dict[str, str]:
+    """The node of a feature space.
+
+    Raises:
+        UsageError: it is neither the name of one nor a file.
+    """
+    if features not in SPACES and not os.path.isfile(features):
+        fix = f"choose from {', '.join(SPACES)}, or name a file of Inception's weights"
+        raise UsageError(f"features={features} is unknown", fix, id="F61")
+    if features == "classifier":
+        return {"_target_": SPACES[features], "root": root}
+    if features in SPACES:
+        return {"_target_": SPACES[features]}
+    return {"_target_": SPACES["inception"], "weights": os.path.abspath(features)}
 
 
 def judge(place: Path, settings: Settings, which: str, nodes: Mapping[str, Any]) -> tuple[Record, dict[str, str]]:

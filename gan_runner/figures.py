@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,7 @@ def ask(probes: Mapping[str, Metric], draw: Stopwatch, source: Source, wanted: S
                 "floor": finite(found.get(floors.get(k, ""))),
                 "ceiling": finite(worst.get(k)),
                 "n": answer.sizes.get(k, n),
-                "against": against(split(probes[name], k), source),
+                "against": against(split(probes[name], k), source, answer.rows.get(k)),
                 "probe": name,
             }
             answers.features |= {k: v for k, v in found.items() if k.startswith("feature_")}
@@ -125,14 +126,17 @@ def split(probe: Metric, name: str) -> str:
     return "training" if name.endswith("_train") else probe.against
 
 
-def against(split: str, source: Source) -> str:
-    """The rows of a split in words."""
+def against(split: str, source: Source, few: int | None = None) -> str:
+    """The rows of a split in words, where only some of them were looked at how many."""
     seen, held = f"{len(source):,} training rows", source.held_out
     if split == "truth":
         return "what is known of the data"
-    if split == "training" or held is None:
-        return seen
-    return f"{len(held):,} unseen rows" if split == "unseen" else f"{seen}, {len(held):,} unseen ones"
+    if split == "both" and held is not None:
+        return f"{seen}, {len(held):,} unseen ones"
+    whole, size = (
+        (seen, len(source)) if split == "training" or held is None else (f"{len(held):,} unseen rows", len(held))
+    )
+    return whole if few in (None, size) else f"{few:,} of {whole}"
 
 
 def unseen(file: str, source: Source) -> Source:
@@ -201,7 +205,8 @@ def data(source: Source) -> dict[str, Any]:
     held = source.held_out
     unseen = {"unseen_rows": len(held), "unseen_digest": held.digest} if held else {"unseen_rows": 0}
     clean = {"unseen_by_looks": True} if source.reported else {}  # nor by whoever chose a checkpoint
-    return {"name": source.name, "digest": source.digest, "rows": len(source), **unseen, **clean}
+    prepared = {"preprocessing": [*source.notes]}
+    return {"name": source.name, "digest": source.digest, "rows": len(source), **unseen, **prepared, **clean}
 
 
 def cost(draw: Stopwatch, seconds: float) -> dict[str, Any]:
@@ -213,8 +218,21 @@ def cost(draw: Stopwatch, seconds: float) -> dict[str, Any]:
     return made | {"judging_seconds": seconds - sum(took for _, took in draw.spent.values())}
 
 
+@cache
+def code() -> str:
+    """The first digits of a sha256 of this package's own files: a version stands for many states of them."""
+    here, found = Path(__file__).parent, hashlib.sha256()
+    for path in sorted(here.rglob("*.py")):
+        found.update(f"{path.relative_to(here)}\0".encode() + path.read_bytes())
+    return found.hexdigest()[:12]
+
+
 def circumstances(device: torch.device) -> dict[str, Any]:
     """What may change the last digits, and the cost."""
-    ours = {"gan_runner": __version__, "python": platform.python_version(), "machine": platform.machine()}
+    ours = {
+        "gan_runner": f"{__version__}, code {code()}",
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+    }
     theirs = {name: version(name) for name in ("torch", "numpy", "scikit-learn")}
     return {**ours, **theirs, "device": str(device), "threads": torch.get_num_threads()}

@@ -197,15 +197,22 @@ def check(cfg: Any) -> None:
 
 
 def leaderboard(sweep: Path) -> Any:
-    """Rebuild `leaderboard.csv` from the jobs' folders: settings that differ, status, metrics, folder; best first."""
+    """Rebuild `leaderboard.csv` from the jobs' folders: settings that differ, status, metrics, folder.
+
+    The best is first, unless jobs are judged in different ways: then each way has a column of its own.
+    """
     import pandas as pd
+
+    from gan_runner.comparison.columns import side_by_side
+    from gan_runner.comparison.papers import Papers
 
     places = [p.parent for p in sorted(sweep.rglob("exit.json"))]
     chosen = pd.DataFrame([settings_of(p) for p in places], index=range(len(places)))
     same = [c for c in chosen if len(set(map(str, chosen[c]))) == 1]
     table = chosen.drop(columns=same).assign(status=[ending(p) for p in places])
-    results = [read_json(p / "result.json") if ending(p) == "completed" else {} for p in places]
-    metrics = pd.DataFrame([r.get("metrics", {}) for r in results], index=range(len(places)))
+    done = [i for i, p in enumerate(places) if ending(p) == "completed"]
+    results = [read_json(places[i] / "result.json") for i in done]
+    metrics = pd.DataFrame(side_by_side([Papers(places[i]) for i in done]), index=done).reindex(range(len(places)))
     goals = {(r["track"], r.get("goal", "min")) for r in results if r.get("track") in metrics.columns}
     if len(goals) == 1:
         ((track, goal),) = goals

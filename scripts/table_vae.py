@@ -30,8 +30,6 @@ METRICS = {
     "kl": "KL of the latents from their prior",
     "active_units": "active latents of 20",
     "reconstruction_error": "error of reconstructions, in parts of the spread",
-    "frechet": "Fréchet distance in a classifier's features",
-    "frechet_floor": "that of real images",
 }
 PAGE = """# Variational autoencoders
 

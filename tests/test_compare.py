@@ -57,6 +57,16 @@ def test_a_run_without_papers_of_its_cost_has_a_row(tmp_path: Path) -> None:
     assert pd.isna(rows["minutes"][0]) and rows["minutes"][1] == 1.5
 
 
+def test_numbers_of_different_n_stand_apart(tmp_path: Path) -> None:
+    few, many = made(tmp_path / "a", "ns", 1), made(tmp_path / "b", "hinge", 1)
+    write_text(many / "config.yaml", configuration("loss=hinge", "seed=1", "probes.quality.n=77"))
+    rows = compare.table([few, many])
+    mine = [c for c in rows if str(c).startswith("frechet")]
+    assert len(mine) == 4 and "frechet (quality.n 77)" in mine and "frechet (quality.n 77)_floor" in mine
+    assert all(rows[c].notna().sum() == 1 for c in mine), "no column has numbers of both"
+    assert rows["feature_digest"].tolist() == [3.0, 3.0]
+
+
 def test_the_figure_is_of_shared_metrics_and_costs(tmp_path: Path) -> None:
     made(tmp_path / "a", "ns", 1, kid=1.0)
     made(tmp_path / "b", "hinge", 1)

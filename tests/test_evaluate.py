@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gan_runner import figures, metrics
+from gan_runner import figures, metrics, train
 from gan_runner.arguments import parse
 from gan_runner.datasets.spec import Source, Spec
 from gan_runner.draw import Draw, Stopwatch
@@ -25,7 +25,7 @@ from gan_runner.evaluate import Settings, evaluate, near
 from gan_runner.metrics.c2st import C2ST
 from gan_runner.metrics.ceiling import ceiling
 from gan_runner.metrics.chamfer import Chamfer
-from gan_runner.metrics.features import Pixels
+from gan_runner.metrics.features import PCA, Pixels
 from gan_runner.metrics.fidelity import Fidelity
 from gan_runner.metrics.matrices import CorrelationFacts
 from gan_runner.metrics.probe import Metric
@@ -33,6 +33,7 @@ from gan_runner.metrics.quality import ImageQuality
 from gan_runner.metrics.stopping import Rule
 from gan_runner.metrics.tables import TableQuality
 from gan_runner.restore import with_rows
+from tests.conftest import compose
 from tests.short_runs import run
 
 Cli = Callable[..., CompletedProcess[str]]
@@ -102,6 +103,27 @@ def test_each_figure_is_what_its_probe_gives(capsys: pytest.CaptureFixture[str])
     assert {k: node["n"] for k, node in record["probes"].items()} == {"quality": 50, "c2st": 50}
     assert record["cost"]["samples"]["made"] == 50, "both probes judge the same samples"
     assert f"{quality[name]:.4g}" in capsys.readouterr().out
+
+
+def test_images_are_judged_in_the_features_asked_for() -> None:
+    words = ("dataset=digits", "model=mlp", "probes=none", "train.held_out=0.1", "train.steps=2", "run.dir=r")
+    assert train.train(compose(*words), [])[0] == 0
+    for features in ("pixels", "pca"):
+        judged("run=r", "metrics=frechet,kid,memorisation", "n=40", f"features={features}")
+    assert judged("verify=r") == 0
+    pixels, pca = records()
+    assert [r["probes"]["quality"]["features"]["_target_"].split(".")[-1] for r in (pixels, pca)] == ["Pixels", "PCA"]
+    source, draw, _ = with_rows(Path("r"), "newest", 0, "cpu")
+    for record, space in ((pixels, Pixels()), (pca, PCA())):
+        found = ImageQuality(space, n=40)(draw, source).scalars
+        assert record["figures"]["frechet"]["value"] == pytest.approx(found["frechet"], rel=1e-9)
+    assert len({r["figures"]["memorisation"]["value"] for r in (pixels, pca)}) == 2
+    assert [pca["figures"][name]["against"] for name in ("frechet", "kid", "memorisation")] == [
+        "180 unseen rows",
+        "40 of 180 unseen rows",
+        "1,617 training rows, 180 unseen ones",
+    ]
+    assert pca["data"]["preprocessing"] == [*source.notes]
 
 
 def figure(value: float, floor: float | None, ceiling: float, against: str, probe: str) -> dict[str, Any]:
@@ -270,6 +292,7 @@ def test_near_forgives_rounding_alone() -> None:
         ("run=r metrics=nothing_like_it", 2, "choose from c2st, "),
         ("run=r n=1", 2, "n=1 is too few"),
         ("run=r n=-3", 2, "n=-3 is too few"),
+        ("run=r features=inseption", 2, "choose from classifier, inception, pca, pixels, or name a file"),
         ("run=r checkpoint=oldest", 2, "choose from newest, best"),
         ("run=r checkpoint=best", 66, "no best checkpoint"),
         ("run=r metrics=likelihood", 1, "likelihood finds none in this run"),

@@ -155,8 +155,12 @@ def test_a_bad_override_keeps_the_sweep(cli, tmp_path: Path) -> None:
 # -- the table, from folders made by hand ----------------------------------------------------------
 
 
-def finished(sweep: Path, name: str, overrides: list[str], goal: str, value: float) -> None:
+def finished(sweep: Path, name: str, overrides: list[str], goal: str, value: float, n: int = 100) -> None:
     (sweep / name).mkdir(parents=True)
+    judge = f"{{_target_: gan_runner.metrics.quality.ImageQuality, n: {n}}}"
+    (sweep / name / "config.yaml").write_text(
+        f"seed: 0\ntrain: {{}}\nmodel: {{}}\nloss: {{}}\nprobes: {{quality: {judge}}}\n"
+    )
     (sweep / name / "exit.json").write_text(json.dumps({"code": 0, "overrides": overrides}))
     (sweep / name / "status.json").write_text('{"state": "completed"}')
     metrics = {"loss": -value, "score": value}
@@ -177,6 +181,17 @@ def test_the_best_comes_first(goal: str, order: list[str], tmp_path: Path) -> No
     assert list(table.columns) == ["seed", "status", "score", "loss", "job"]
     assert list(table["status"]) == ["completed"] * 3 + ["failed (Segmentation fault)"]
     assert list(table["job"]) == [*(f"job{i}" for i in order), "dead"]
+
+
+def test_jobs_that_are_judged_in_different_ways_are_not_ranked(tmp_path: Path) -> None:
+    from gan_runner.sweep import leaderboard
+
+    for n, value in ((100, 2.0), (200, 1.0)):
+        finished(tmp_path, f"job{n}", [f"probes.quality.n={n}"], "min", value, n)
+    table = leaderboard(tmp_path)
+    assert list(table["job"]) == ["job100", "job200"]
+    assert table["score (quality.n 100)"].isna().tolist() == [False, True]
+    assert table["score (quality.n 200)"].isna().tolist() == [True, False] and "score" not in table
 
 
 def test_jobs_never_share_a_folder() -> None:

@@ -8,11 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gan_runner.comparison.papers import Papers
+from gan_runner.comparison.papers import Papers, drawn_by_seed
 from gan_runner.config import flatten
 
 SEEDED = "drawn by each seed"
 """What stands for the digest of data that are simulated anew for each seed."""
+BESIDE = ("_floor", "_real")
+"""Endings of what real rows score."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,25 @@ def _recorded(record: Mapping[str, Any], seeded: bool) -> Iterator[tuple[str, di
         yield name, protocol, Reading(value, figure["floor"])
 
 
+def side_by_side(runs: Sequence[Papers]) -> list[dict[str, float]]:
+    """What each run's own probes found at its end, floors and facts too: two protocols go by two names."""
+    seeded = drawn_by_seed(runs)
+    read = [trained(run, bool(seeded[run])) for run in runs]
+    names = headings([*dict.fromkeys(column for mine in read for column in mine)])
+    return [
+        {_renamed(k, {c.metric: names[c] for c in mine}): v for k, v in run.result.get("metrics", {}).items()}
+        for run, mine in zip(runs, read, strict=True)
+    ]
+
+
+def _renamed(name: str, names: Mapping[str, str]) -> str:
+    """The heading of a metric, and a floor's name from that of what it is the floor of; facts keep theirs."""
+    stem, end = next(((name.removesuffix(end), end) for end in BESIDE if name.endswith(end)), (name, ""))
+    if name in names:
+        return names[name]
+    return f"{names[stem]}{end}" if stem in names else name
+
+
 # -- protocols -------------------------------------------------------------------------------------
 
 
@@ -131,12 +152,12 @@ def _class(node: Mapping[str, Any]) -> Any:
 
 def _names(found: Mapping[str, Any]) -> list[str]:
     """Metrics, without floors and facts of the features."""
-    floors = {f"{k}{end}" for k in found for end in ("_floor", "_real")}
+    floors = {f"{k}{end}" for k in found for end in BESIDE}
     return [k for k in found if k not in floors and not k.startswith("feature_") and isinstance(found[k], int | float)]
 
 
 def _floor(name: str, found: Mapping[str, Any]) -> float | None:
-    return next((found[k] for k in (f"{name}_floor", f"{name}_real") if k in found), None)
+    return next((found[k] for k in (f"{name}{end}" for end in BESIDE) if k in found), None)
 
 
 def _digest(found: Mapping[str, Any]) -> str:

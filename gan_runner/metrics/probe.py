@@ -21,6 +21,7 @@ class Findings:
         films: names of pictures whose whole history is to be a GIF when the run ends.
         stop: why the run is at its end, if it is; it is then completed at this step.
         sizes: of numbers found from fewer samples than the probe drew, from how many.
+        rows: of numbers found from fewer real rows than there are, from how many.
     """
 
     scalars: dict[str, float] = field(default_factory=dict)
@@ -28,6 +29,7 @@ class Findings:
     films: tuple[str, ...] = ()
     stop: str = ""
     sizes: dict[str, int] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
 
 
 class Draw(Protocol):

@@ -82,9 +82,10 @@ class ImageQuality:
         space, real = self.known(source)
         found = compare(space(draw.stream(self.n)), real)
         sizes = dict.fromkeys((f"{self.prefix}{name}" for name in found if name != "frechet"), len(real.half))
+        compared = {f"{self.prefix}frechet": min(LIMIT, len(rows.reference(source)))} | sizes
         facts = {name.replace("feature_", f"feature_{self.prefix}", 1): value for name, value in space.facts.items()}
         named = {f"{self.prefix}{name}": value for name, value in (found | real.floor).items()}
-        return Findings(named | facts, sizes=sizes)
+        return Findings(named | facts, sizes=sizes, rows=compared)
 
     def known(self, source: Source) -> tuple[Space, Real]:
         """The space and the real side, found at the first call for each data set, or kept since an earlier one."""
