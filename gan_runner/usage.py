@@ -99,8 +99,10 @@ def check_options(args: Sequence[str]) -> None:
 
 
 def plain(args: Sequence[str]) -> list[str]:
-    """`+experiment=` as `experiment=`: Hydra's own pages write the former, for groups that no defaults list names."""
-    return [a[1:] if a.startswith("+experiment=") else a for a in args]
+    """Short and foreign spellings as ours: `data=FILE`, as in `score` and `evaluate`, is `dataset.path=FILE` here, and
+    `+experiment=`, which Hydra's own pages write for groups that no defaults list names, is `experiment=`."""
+    args = [a[1:] if a.startswith("+experiment=") else a for a in args]
+    return [f"dataset.path={a.removeprefix('data=')}" if a.startswith("data=") else a for a in args]
 
 
 def several(name: str, values: str) -> UsageError:

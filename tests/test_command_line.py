@@ -67,6 +67,7 @@ BAD = [
     ("loss.payoff._target_=gan_runner.losses.payoffs.Hing", 2, ["Hing", "Hinge"]),
     ("dataset=folder", 2, ["path"]),
     ("dataset=folder dataset.path=nowhere", 66, ["nowhere"]),
+    ("dataset=table data=nowhere.csv", 66, ["nowhere.csv"]),
     ("foo", 2, ["foo"]),
     ("loss=", 2, ["loss"]),
     ("train.steps=[1", 2, ["train.steps"]),
