@@ -11,17 +11,19 @@ import pytest
 import torch
 from torch import nn
 
+from gan_runner import checkpoint
 from gan_runner.build import build, plan
 from gan_runner.config import flatten
 from gan_runner.construct import construct
 from gan_runner.datasets import images
 from gan_runner.datasets.spec import Spec
 from gan_runner.errors import MissingInput
+from gan_runner.loop import Run
 from gan_runner.losses.penalties import GradientNorm
 from gan_runner.models import wgan_gp
 from tests import data_fixtures
 from tests.conftest import compose, option_names
-from tests.test_contract import play
+from tests.test_contract import differing, play
 
 EXPERIMENTS = option_names("experiment")
 NARROW = {
@@ -51,19 +53,40 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return data_fixtures.make_everything(tmp_path_factory.mktemp("data"))
 
 
+def small(name: str, root: Path, *overrides: str) -> Run:
+    """The experiment on tiny files of the data it names."""
+    few = [] if name == "saddle" else ["train.batch_size=4"]
+    few += [f"dataset.path={root}/prices.csv"] if name == "robust" else []
+    return build(compose(f"experiment={name}", f"data_dir={root}", *few, *NARROW.get(name, []), *overrides))
+
+
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_trains(name: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two steps on tiny files of the data it names: all networks move and all numbers are finite."""
+    """Two steps: all networks move and all numbers are finite."""
     data_fixtures.trust_any_md5(monkeypatch)
-    small = [] if name == "saddle" else ["train.batch_size=4"]
-    small += [f"dataset.path={root}/prices.csv"] if name == "robust" else []
-    run = build(compose(f"experiment={name}", f"data_dir={root}", *small, *NARROW.get(name, []), "train.steps=2"))
+    run = small(name, root, "train.steps=2")
     before = {role: [p.detach().clone() for p in net.parameters()] for role, net in run.state.nets.items()}
     silent = play(run)
     assert silent.steps == 2 and run.track
     assert all(v.isfinite().all() for logs in silent.logs for v in logs.values())
     for role, net in run.state.nets.items():
         assert any(not torch.equal(p, old) for p, old in zip(net.parameters(), before[role], strict=True)), role
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_resumes_exactly(
+    name: str, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three steps, a checkpoint on disk, fresh objects, two more: the same bits as five."""
+    data_fixtures.trust_any_md5(monkeypatch)
+    whole, first, second = (small(name, root, "train.steps=5") for _ in range(3))
+    play(whole)
+    play(first, until=3)
+    checkpoint.save(tmp_path, first.state.state_dict(), step=3, facts={})
+    torch.manual_seed(12345)
+    second.state.load_state_dict(checkpoint.newest(tmp_path)[1])
+    play(second)
+    assert whole.state.clock.step == 5 and differing(whole, second) == []
 
 
 @pytest.mark.parametrize(
