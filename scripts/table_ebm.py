@@ -51,7 +51,8 @@ AUROC: how often a handwritten digit of scikit-learn is stranger than an unseen 
 image, or stand small in black, 20 of 32 pixels, as MNIST's do in the frame that garments have. The last column is the
 mean over unseen garments that were turned upside down, inverted, cut up (twice), shrunk, blurred, or made noisy.
 Training sees neither. Scores and their settings were chosen by spoiled training images of other runs, and `{chosen}`
-is the one to use: the distance from the nearest training image in the last hidden layer. Each cell has the mean over
+is the one to use: the distance from the nearest training image in the last hidden layer, which
+`python -m gan_runner.score run=DIR data=FOLDER scores={chosen}` gives of your own images. Each cell has the mean over
 seeds {seeds}, then each seed.
 
 | score | digits | small digits | spoiled garments |

@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 import torch
 
+from gan_runner import train
+from gan_runner.arguments import parse
 from gan_runner.datasets.coding import Affine
 from gan_runner.datasets.columns import Category, Columns, Number
 from gan_runner.datasets.further import further, pictures
@@ -22,6 +24,8 @@ from gan_runner.errors import DataError
 from gan_runner.metrics.outliers import logit
 from gan_runner.pictures import png
 from gan_runner.restore import restore
+from gan_runner.score import Settings, score
+from tests.conftest import compose
 
 Cli = Callable[..., CompletedProcess[str]]
 
@@ -101,6 +105,20 @@ def test_outliers_of_a_file_are_found_by_a_run(cli: Cli, tmp_path: Path) -> None
         assert refused.returncode == code and word in refused.stderr, refused.stderr
 
 
+def test_images_that_were_trained_on_are_their_own_neighbours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ("dataset=digits", "loss=ebm", "model=ebm_conv", "probes=none", "train.steps=2", "run.dir=run")
+    assert train.train(compose(*words), [])[0] == 0
+    source = digits("", size=16)
+    noise = torch.randint(256, (6, 1, 16, 16), generator=torch.Generator().manual_seed(0)).byte()
+    (tmp_path / "mine").mkdir()
+    for k, image in enumerate(torch.cat([source.data[:20], noise])):
+        png.write(tmp_path / f"mine/{k:02}.png", image.permute(1, 2, 0).expand(-1, -1, 3))
+    assert score(parse(Settings, ("run=run", "data=mine", "scores=neighbours,energy"))) == 0
+    found = pd.read_csv(tmp_path / "scores.csv")
+    assert found["neighbours"][:20].max() < 0.1 * found["neighbours"][20:].min() and "energy" in found
+
+
 def test_strange_images_of_a_folder_have_more_energy(cli: Cli, tmp_path: Path) -> None:
     """By a Boltzmann machine that has seen digits; files are named, and what has columns alone is refused."""
     words = ("dataset=digits", "loss=pcd", "model.rbm.hidden=64", "probes=none", "train.steps=400", "train.threads=1")
@@ -121,7 +139,7 @@ def test_strange_images_of_a_folder_have_more_energy(cli: Cli, tmp_path: Path) -
     torch.testing.assert_close(rows[:20], source.take(torch.arange(20)))
     np.testing.assert_allclose(found["energy"], -logit(draw, rows), rtol=1e-4)
     refused = cli("run=run", "data=mine", "scores=density", module="gan_runner.score")
-    assert refused.returncode == 2 and "choose from energy, logit, inversion" in refused.stderr
+    assert refused.returncode == 2 and "choose from energy, logit, inversion, neighbours" in refused.stderr
     (tmp_path / "mine/broken.png").write_bytes(b"none")
     refused = cli("run=run", "data=mine", module="gan_runner.score")
     assert refused.returncode == 65 and "broken.png" in refused.stderr
