@@ -29,11 +29,12 @@ class Settings:
         scores: any of mahalanobis, density, logit, energy, inversion, separated by commas, and for energy-based models
             of images `neighbours`, the distance from the nearest training image in the last hidden layer; the first
             ranks the rows printed. By default mahalanobis,density,logit for tables and energy for images, for which the
-            first two mean nothing. Higher is more outlying. `logit` is what the discriminator thinks: the sharpest where the
-            generator is robust, as of model=location or scatter, and leaves outliers to the data; after training on
-            clean rows it is the other way round, and `energy`, its negative, is right. That is the energy of an
-            energy-based model, the free energy of a Boltzmann machine and minus the ELBO of a VAE. Plain images have
-            little of it, however strange, and `neighbours` tells them. `inversion` takes seconds for each hundred rows.
+            first two mean nothing. Higher is more outlying. `logit` is what the discriminator thinks: the sharpest
+            where the generator is robust, as of model=location or scatter, and leaves outliers to the data; after
+            training on clean rows it is the other way round, and `energy`, its negative, is right. That is the energy
+            of an energy-based model, the free energy of a Boltzmann machine and minus the ELBO of a VAE. Plain images
+            have little of it, however strange, and `neighbours` tells them. `inversion` takes seconds for each hundred
+            rows.
         checkpoint: newest or best.
         seed: of the samples and latents that density and inversion need.
         trust: a module of your own that the run's model or loss comes from.
