@@ -91,8 +91,12 @@ class Draw:
             return self.objective.generate(s, walk.flatten(0, 1))
 
     @torch.no_grad()
-    def paths(self, n: int, days: int) -> Tensor | None:
-        """(n, columns, days): paths of any length; None if the generator makes windows of one length alone."""
+    def paths(self, n: int, days: int, law: Callable[[Tensor], Tensor] | None = None) -> Tensor | None:
+        """(n, columns, days): paths of any length; None if the generator makes windows of one length alone.
+
+        Args:
+            law: what makes paths of noise, in place of the generator.
+        """
         s = self.state.averaged()
         make_noise = getattr(s.nets["generator"], "path_noise", None) if "generator" in s.nets else None
         if make_noise is None:
@@ -101,7 +105,8 @@ class Draw:
         with evaluating(s.nets.values()):
             for first in range(0, n, FEW):
                 reseed(self.seed, -1 - first // FEW, self.device)
-                made.append(self.objective.generate(s, make_noise(FEW, days)[: n - first]))
+                noise = make_noise(FEW, days)[: n - first]
+                made.append(law(noise) if law else self.objective.generate(s, noise))
         return torch.cat(made)
 
     @torch.no_grad()
@@ -192,7 +197,9 @@ class Stopwatch(Draw):
             yield from self._parts(n, live)
             self._note("samples", n, n * (self.cost or 0.0))
 
-    def paths(self, n: int, days: int) -> Tensor | None:
+    def paths(self, n: int, days: int, law: Callable[[Tensor], Tensor] | None = None) -> Tensor | None:
+        if law is not None:
+            return super().paths(n, days, law)
         return self._once(("paths", n, days), lambda: Draw.paths(self, n, days))
 
     def _once(self, key: tuple[str, int, int], make: Callable[[], Tensor | None]) -> Tensor | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gan_runner.arguments import command, one_of, run_folder
 from gan_runner.errors import UsageError
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from gan_runner.datasets.spec import Source
+    from gan_runner.draw import Draw
+    from gan_runner.models.svnn import RiskNeutral
 
 FORMATS = ("grid", "png", "npz", "pt", "csv")
 USUAL = {"image": "grid", "correlation": "npz"}
@@ -34,6 +37,8 @@ class Settings:
         out: where to; by default beside the run's pictures.
         checkpoint: newest or best.
         length: days of a path, for models of returns; csv then has a column a path, and prices from 100 on beside it.
+        riskless: a riskless log-return of a day, such as 0.0001: paths of model=csvnn then follow the risk-neutral
+            measure, under which discounted prices are martingales, as options are priced by (Wiese 2020, section 5).
         trust: a module of your own that the run's model or loss comes from.
     """
 
@@ -44,6 +49,7 @@ class Settings:
     out: str = ""
     checkpoint: str = "newest"
     length: int = 0
+    riskless: str = ""
     device: str = "auto"
     trust: str = ""
 
@@ -68,19 +74,46 @@ def sample(settings: Settings) -> int:
     if kind not in suited:
         what = f"format={kind} does not suit {source.spec.kind} data"
         raise UsageError(what, f"choose from {', '.join(suited)}", id="F61")
-    made = draw.paths(settings.n, settings.length) if settings.length else draw(settings.n)
+    law = neutral(settings, draw, source) if settings.riskless else None
+    made = draw.paths(settings.n, settings.length, law) if settings.length else draw(settings.n)
     if made is None:
         what = f"length={settings.length}: this model makes no paths, but samples of {source.spec.shape}"
         raise UsageError(what, "leave length out, or train with dataset=sp500 model=tcn, svnn or csvnn", id="F59")
-    name = f"step-{step:08d}-seed{settings.seed}{'-paths' if settings.length else ''}"
+    name = f"step-{step:08d}-seed{settings.seed}{'-paths' if settings.length else ''}{'-neutral' if law else ''}"
     out = Path(settings.out or place / "samples" / (name + ("" if kind == "png" else "." + suffix(kind))))
     out.parent.mkdir(parents=True, exist_ok=True)
     if settings.length and kind == "csv":
-        write_paths(source.decode(made).cpu(), out, source.spec.names)
+        write_paths((made if law else source.decode(made)).cpu(), out, source.spec.names)
     else:
         write(source, made, kind, out)
     print(f"{settings.n} samples of step {step:,}: {out}")
     return 0
+
+
+def neutral(settings: Settings, draw: Draw, source: Source) -> RiskNeutral:
+    """What makes the run's paths risk-neutral.
+
+    Raises:
+        UsageError: the rate is no number, or the run has no volatility that is free of its innovations.
+    """
+    from gan_runner.datasets.coding import Affine
+    from gan_runner.models.svnn import ConstrainedGenerator, RiskNeutral
+
+    try:
+        rate = float(settings.riskless)
+    except ValueError:
+        rate = math.nan
+    if not math.isfinite(rate):
+        raise UsageError(f"riskless={settings.riskless} is no number", "give a log-return such as 0.0001", id="F61")
+    nets, fix = dict(draw.state.averaged().nets.items()), "train with experiment=quant_gan_csvnn"
+    generator: Any = nets.get("generator")
+    if type(generator) is not ConstrainedGenerator:
+        raise UsageError(f"riskless={rate:g}: this model has no Gaussian innovations", fix, id="F59")
+    if not isinstance(source.coding, Affine):
+        raise UsageError(f"riskless={rate:g}: returns without tails are not the returns", fix, id="F59")
+    if not settings.length or settings.format not in ("", "csv"):
+        raise UsageError(f"riskless={rate:g} is for paths as csv", "give length=DAYS, and no other format", id="F59")
+    return RiskNeutral(generator, source.coding.scale, rate)
 
 
 def suffix(kind: str) -> str:

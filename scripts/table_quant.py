@@ -72,6 +72,8 @@ better everywhere.
   The runs below see all days, as the paper's and GARCH do; no checkpoint of theirs was chosen: each is judged by its
   last.
 - Pooling does not help: the paths of seeds 31 to 33 together have 1.02 times GARCH's ACF(|r|), those of 41 to 43 1.06.
+- `python -m gan_runner.sample run=DIR n=500 length=4000` makes such paths of a run, as returns and prices; with
+  `riskless=0.0001` those of a C-SVNN follow the risk-neutral measure, by which options are priced.
 - Paths are wild where a return exceeds twice the real extremes; a public replication drops those, and rescales coded
   paths. Both are shown, rescaled to mean 0 and variance 1; the first line of each network is without either.
 

@@ -46,6 +46,8 @@ How well scores tell the planted days, as areas under ROC curves:
 Planted days lie 4 standard deviations of each stock away, all up or all down: their distance from the mean alone tells
 them (IsolationForest), so that the last table says what the game sees, not that it was needed.
 
+`python scripts/plot_losses.py RUN` prints a run's own line as the deck has it, `Epoch: 250, LossD/G: 1.3859/-0.6930`.
+
 D goes on to learn days by heart: L_D keeps falling long after 1,000 epochs, and faster with larger rates.
 """
 

@@ -13,7 +13,8 @@ import torch
 from scipy.stats import wasserstein_distance
 from torch import Tensor
 
-from gan_runner import checkpoint
+from gan_runner import checkpoint, train
+from gan_runner.arguments import parse
 from gan_runner.build import build
 from gan_runner.construct import construct
 from gan_runner.datasets import lambert
@@ -28,6 +29,7 @@ from gan_runner.metrics.stylised import Scale
 from gan_runner.pictures import stylised as pictures
 from gan_runner.pictures.stylised import PathFacts
 from gan_runner.restore import coding_of
+from gan_runner.sample import Settings, sample
 from tests.conftest import compose
 from tests.test_contract import differing, play
 from tests.test_stocks import make, walk, write
@@ -324,6 +326,29 @@ def test_a_run_folder_makes_paths_of_any_length(cli, tmp_path: Path) -> None:
     np.testing.assert_allclose(np.diff(np.log(prices), axis=0), returns, atol=1e-6)
     assert cli("run=r", "n=3", "length=50", "format=npz", "out=p.npz", module="gan_runner.sample").returncode == 0
     np.testing.assert_allclose(np.load(tmp_path / "p.npz")["samples"][:, 0].T, returns, rtol=1e-5, atol=1e-9)
+
+
+def test_risk_neutral_paths_are_martingales(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Discounted prices of 4,000 paths have a mean of 1 on each day; those of the model itself do not."""
+    monkeypatch.chdir(tmp_path)
+    small = ["dataset=garch", "dataset.days=200", *SMALL[1:], "train.steps=1"]
+    words = (*small, "model=csvnn", "dataset.coding=standard", "run.dir=r")
+    assert train.train(compose(*words), [])[0] == 0
+    for extra, out in ((["riskless=0.01"], "neutral"), ([], "own")):
+        assert sample(parse(Settings, ["run=r", "n=4000", "length=6", f"out={out}.csv", *extra])) == 0
+    for out, fair in (("neutral", True), ("own", False)):
+        gain = np.exp(np.cumsum(pd.read_csv(f"{out}.csv").to_numpy() - 0.01, axis=0))
+        off = np.abs(gain.mean(1) - 1) / gain.std(1) * math.sqrt(4000)
+        assert (off < 4).all() if fair else (off[-1] > 8)
+    assert train.train(compose(*small, "model=tcn", "run.dir=t"), [])[0] == 0
+    for wrong, said in (
+        (("run=r", "riskless=much", "length=6"), "is no number"),
+        (("run=r", "riskless=0.01"), "give length=DAYS"),
+        (("run=r", "riskless=0.01", "length=6", "format=npz"), "no other format"),
+        (("run=t", "riskless=0.01", "length=6"), "no Gaussian innovations"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            sample(parse(Settings, wrong))
 
 
 def test_windows_alone_are_refused_a_length(cli) -> None:
