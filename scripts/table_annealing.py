@@ -43,9 +43,8 @@ Annealed again, 100 chains each; the first line is the run's own, from which the
 
 {annealings}
 
-The first two intervals at 14,500 only just touch: a few chains with large weights make most of a mean, so that the
-spread of a hundred says a little too little. On machines small enough to count, three of these deviations hold the
-exact log Z: `tests/test_rbm.py`.
+A few chains with large weights make most of a mean, so that the spread of a hundred may say too little. On machines
+small enough to count, three of these deviations hold the exact log Z: `tests/test_rbm.py`.
 """
 
 
