@@ -32,8 +32,8 @@ test-slow: setup ## proofs that take minutes: kills, learning, every combination
 test-gpu: setup ## tests that need a CUDA device
 	$(BIN)/python -m pytest -q -m gpu
 
-bench: setup ## speed as ratios, alternating in one process
-	$(BIN)/python scripts/bench.py
+bench: setup ## docs/speed.md: speed as ratios, both sides alternating (about ten minutes)
+	$(BIN)/python scripts/bench.py --page docs/speed.md
 
 table-modes: setup ## docs/modes.md: which loss finds all modes (about half an hour)
 	$(BIN)/python scripts/table_modes.py

@@ -1,12 +1,14 @@
 """Speed as ratios: both sides alternate in one process, so that a busy machine slows them alike. `make bench`.
 
-python scripts/bench.py [name ...]     one line per comparison: measured ratio (median of rounds) and its target
+python scripts/bench.py [name ...] [--page FILE]     a line each: what was measured (median of rounds), and the target
 """
 
 from __future__ import annotations
 
+import argparse
 import gc
 import os
+import platform
 import statistics
 import subprocess
 import sys
@@ -551,21 +553,50 @@ COMPARISONS: dict[str, tuple[Callable[[], float], str, str]] = {
 }
 
 
+PAGE = """# How fast it is
+
+Made by `make bench` on {machine}: {threads} threads, torch {torch}. Ratios are medians of rounds in which both sides
+alternate, each at the same work; so they carry over to other machines where seconds do not. Tutorial loops are what
+tutorials have: a `DataLoader`, `.item()` each step, no fused optimizer. `scripts/bench.py NAME` measures one of them.
+
+| name | what | measured | asked |
+|---|---|---|---|
+{lines}
+"""
+
+
 def main() -> None:
     if sys.argv[1:2] == ["--side"]:
         return serve(sys.argv[2])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="name", help=f"all by default, or of {', '.join(COMPARISONS)}")
+    parser.add_argument("--page", type=Path, help="a Markdown file for the figures")
+    args = parser.parse_args()
     warnings.filterwarnings("ignore", "this machine is busy")  # with this benchmark
-    names = sys.argv[1:] or list(COMPARISONS)
     print(f"{torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}, torch {torch.__version__}")
-    for name in names:
+    lines = []
+    for name in args.names or COMPARISONS:
         measure, what, target = COMPARISONS[name]
         began = time.perf_counter()
         value = measure()
         met = value >= float(target[3:]) if target[0] == ">" else value <= float(target[3:])
         seconds = time.perf_counter() - began
+        lines.append(f"| `{name}` | {what} | {value:.2f}{'' if met else ', missed'} | {target} |")
         print(
             f"{name:<18} {value:6.2f}  {target:<8} {'met' if met else 'MISSED':<7} {what} ({seconds:.0f} s)", flush=True
         )
+    if args.page:
+        facts = {"machine": processor(), "threads": torch.get_num_threads(), "torch": torch.__version__}
+        args.page.write_text(PAGE.format(lines="\n".join(lines), **facts))
+
+
+def processor() -> str:
+    """Its name, where Linux tells it."""
+    try:
+        told = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.machine()
+    return next((line.partition(": ")[2] for line in told if line.startswith("model name")), platform.machine())
 
 
 if __name__ == "__main__":
