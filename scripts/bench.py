@@ -298,15 +298,17 @@ def sklearn_rbm(run: Run, dtype: str) -> Callable[[int], None]:
     """scikit-learn's machine of as many units on the same rows; one `fit` passes over as many batches as asked.
 
     Each side takes five products a step and draws the states of its chains, but throws no coins for its data; ours
-    also keeps its loss and reconstruction error. `partial_fit` would make float64 of any rows.
+    also keeps its loss and reconstruction error. `partial_fit` would make float64 of any rows. Both have one thread.
     """
     from sklearn.neural_network import BernoulliRBM
+    from threadpoolctl import threadpool_limits
 
     theirs = BernoulliRBM(cast(RBM, run.state.nets["rbm"]).c.numel(), batch_size=run.batch, n_iter=1, random_state=0)
     rows = run.source.data.flatten(1).gt(127).numpy().astype(dtype)
 
     def loop(steps: int) -> None:
-        theirs.fit(rows[: steps * run.batch])
+        with threadpool_limits(1):
+            theirs.fit(rows[: steps * run.batch])
 
     return loop
 
