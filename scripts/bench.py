@@ -557,9 +557,11 @@ COMPARISONS: dict[str, tuple[Callable[[], float], str, str]] = {
 
 PAGE = """# How fast it is
 
-Made by `make bench` on {machine}: {threads} threads, torch {torch}. Ratios are medians of rounds in which both sides
-alternate, each at the same work; so they carry over to other machines where seconds do not. Tutorial loops are what
-tutorials have: a `DataLoader`, `.item()` each step, no fused optimizer. `scripts/bench.py NAME` measures one of them.
+Made by `make bench` on {machine}, {cores} cores, torch {torch}. Ratios are medians of rounds in which both sides
+alternate, each at the same work, so they carry over to other machines where seconds do not. Tutorial loops are what
+tutorials have: a `DataLoader`, `.item()` each step, no fused optimizer. VAEs and Boltzmann machines take coarse
+products, as their presets do (`train.matmul=medium`: bf16 where a processor has units for it, elsewhere float32 by
+whichever library is faster). `python scripts/bench.py NAME` measures one of them.
 
 | name | what | measured | asked |
 |---|---|---|---|
@@ -583,12 +585,12 @@ def main() -> None:
         value = measure()
         met = value >= float(target[3:]) if target[0] == ">" else value <= float(target[3:])
         seconds = time.perf_counter() - began
-        lines.append(f"| `{name}` | {what} | {value:.2f}{'' if met else ', missed'} | {target} |")
+        lines.append(f"| `{name}` | {what} | {value:.3g}{'' if met else ', missed'} | {target} |")
         print(
             f"{name:<18} {value:6.2f}  {target:<8} {'met' if met else 'MISSED':<7} {what} ({seconds:.0f} s)", flush=True
         )
     if args.page:
-        facts = {"machine": processor(), "threads": torch.get_num_threads(), "torch": torch.__version__}
+        facts = {"machine": processor(), "cores": os.cpu_count(), "torch": torch.__version__}
         args.page.write_text(PAGE.format(lines="\n".join(lines), **facts))
 
 
