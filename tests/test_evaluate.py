@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gan_runner import figures, metrics, train
+from gan_runner import figures, metrics, score, train
 from gan_runner.arguments import parse
 from gan_runner.datasets.spec import Source, Spec
 from gan_runner.draw import Draw, Stopwatch
@@ -32,6 +32,7 @@ from gan_runner.metrics.probe import Metric
 from gan_runner.metrics.quality import ImageQuality
 from gan_runner.metrics.stopping import Rule
 from gan_runner.metrics.tables import TableQuality
+from gan_runner.pictures import png
 from gan_runner.restore import with_rows
 from tests.conftest import compose
 from tests.short_runs import run
@@ -124,6 +125,22 @@ def test_images_are_judged_in_the_features_asked_for() -> None:
         "1,617 training rows, 180 unseen ones",
     ]
     assert pca["data"]["preprocessing"] == [*source.notes]
+
+
+@pytest.mark.parametrize("loss", ["elbo", "iwae", "cd", "pcd", "ebm"])
+def test_relatives_of_gans_are_judged_and_score_images(loss: str, tmp_path: Path) -> None:
+    words = ("dataset=digits", f"loss={loss}", "probes=none", "train.held_out=0.1", "train.steps=2", "run.dir=r")
+    assert train.train(compose(*words), [])[0] == 0
+    judged("run=r", "metrics=quality", "n=40", "features=pixels")
+    (record,) = records()
+    assert {"frechet", "kid", "precision", "coverage"} <= record["figures"].keys()
+    assert all(figure["value"] is not None for figure in record["figures"].values())
+    source, _, _ = with_rows(Path("r"), "newest", 0, "cpu")
+    (tmp_path / "mine").mkdir()
+    for k in range(3):
+        png.write(tmp_path / f"mine/{k}.png", source.data[k].permute(1, 2, 0).expand(-1, -1, 3))
+    assert score.score(parse(score.Settings, ("run=r", "data=mine"))) == 0
+    assert len(Path("scores.csv").read_text().splitlines()) == 4
 
 
 def figure(value: float, floor: float | None, ceiling: float, against: str, probe: str) -> dict[str, Any]:
