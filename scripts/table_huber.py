@@ -12,6 +12,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,10 @@ sys.path.insert(0, str(ROOT))
 
 from gan_runner import config
 from gan_runner.compare import runs
+from gan_runner.construct import construct
 from gan_runner.folder import read_json
+from gan_runner.metrics.location import error
+from gan_runner.metrics.outliers import covariance_determinant
 from gan_runner.pictures import png
 from gan_runner.pictures.curves import curves
 
@@ -61,6 +65,8 @@ def main() -> None:
         if subprocess.run([sys.executable, "-m", "gan_runner", "-m", *words], check=False).returncode:
             sys.exit("a run failed: its line is above; repair it and repeat this")
     found = {name: results(args.root / "sweeps" / name) for name in SWEEPS if (args.root / "sweeps" / name).is_dir()}
+    for name in found.keys() - {"huber-scatter", "huber-hidden"}:
+        found[name]["location_error_mcd"] = [by_determinant(place) for place in found[name]["place"]]
     args.out.write_text(page(found), encoding="utf-8")
     png.write(args.out.with_suffix(".png"), against_eps(found["huber-eps"]))
     if "huber-location" in found:
@@ -78,6 +84,17 @@ def results(sweep: Path) -> Any:
         row = {"experiment": words["experiment"], "eps": config.read(place)["dataset"]["eps"], "place": place}
         rows.append(row | losses | read_json(place / "result.json")["metrics"])
     return pd.DataFrame(rows)
+
+
+def by_determinant(place: Path) -> float:
+    """The error of MinCovDet's location of all rows of a run; half a minute for 50,000 of 50 columns."""
+    return error_of_determinant(json.dumps(config.read(place)["dataset"], sort_keys=True))
+
+
+@cache
+def error_of_determinant(dataset: str) -> float:
+    source = construct(json.loads(dataset), "dataset", [])
+    return error(covariance_determinant(source.decode(source.data))[0], source)
 
 
 def logged(place: Path, name: str) -> list[dict[str, Any]]:
@@ -124,6 +141,7 @@ def cell(values: Any) -> str:
 LOCATION = {
     "error of b": "location_error",
     "mean of clean rows": "location_error_floor",
+    "MinCovDet": "location_error_mcd",
     "medians": "location_error_median",
     "mean": "location_error_mean",
 }
