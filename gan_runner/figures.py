@@ -127,16 +127,15 @@ def split(probe: Metric, name: str) -> str:
 
 
 def against(split: str, source: Source, few: int | None = None) -> str:
-    """The rows of a split in words, where only some of them were looked at how many."""
-    seen, held = f"{len(source):,} training rows", source.held_out
+    """The rows of a split in words; where only some of them were looked at, how many."""
+    held = source.held_out
     if split == "truth":
         return "what is known of the data"
     if split == "both" and held is not None:
-        return f"{seen}, {len(held):,} unseen ones"
-    whole, size = (
-        (seen, len(source)) if split == "training" or held is None else (f"{len(held):,} unseen rows", len(held))
-    )
-    return whole if few in (None, size) else f"{few:,} of {whole}"
+        return f"{len(source):,} training rows, {len(held):,} unseen ones"
+    rows = held if split == "unseen" and held is not None else source
+    whole = f"{len(rows):,} {'training' if rows is source else 'unseen'} rows"
+    return whole if few in (None, len(rows)) else f"{few:,} of {whole}"
 
 
 def unseen(file: str, source: Source) -> Source:
