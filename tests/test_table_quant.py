@@ -22,7 +22,7 @@ def scored(row: str, seed: int, value: float) -> dict[str, object]:
 
 
 def test_page() -> None:
-    found = [scored("quant_gan_csvnn", 1, 0.2), scored("quant_gan_csvnn", 2, 0.4)]
+    found = [scored("experiment=quant_gan_csvnn", 1, 0.2), scored("experiment=quant_gan_csvnn", 2, 0.4)]
     rivals = {f"{name}{end}": v for name in script["NAMES"] for end, v in (("_garch", 0.5), ("_floor", 0.1))}
     chance = {name: [0.1, 0.3] for name in script["NAMES"]}
     page = script["page"](found, rivals, chance, 2433, 500)
@@ -45,9 +45,9 @@ def test_page() -> None:
 
 
 def test_rows_are_experiments_that_share_their_pace() -> None:
-    assert set(script["ROWS"]) <= set(option_names("experiment"))
+    assert {row.split()[0].removeprefix("experiment=") for row in script["ROWS"]} <= set(option_names("experiment"))
     paces = [
-        {k: v for k, v in compose(f"experiment={row}").items() if k in ("train", "optimizer", "schedule", "loss")}
+        {k: v for k, v in compose(*row.split()).items() if k in ("train", "optimizer", "schedule", "loss")}
         for row in script["ROWS"]
     ]
     assert all(pace == paces[0] for pace in paces)
