@@ -390,6 +390,25 @@ def test_the_histogram_of_digits_knows_which_are_missing(handwriting: Source) ->
     assert ClassHistogram(SVM())(Always(few), replace(handwriting, labels=None)).scalars == {}
 
 
+@pytest.mark.parametrize(("n", "floor"), [(10_000, 0.85), (5_000, 1.74)])
+def test_the_frechet_distance_of_equal_gaussians_is_what_few_samples_cost(n: int, floor: float) -> None:
+    """In 128 dimensions (specification E): never compare different n."""
+    one, other = (statistics(normal(n, 128, seed=seed)) for seed in (1, 2))
+    assert frechet_distance(*one, *other) == pytest.approx(floor, rel=0.05)
+
+
+@pytest.mark.parametrize(("width", "both"), [(2, 0.97), (16, 0.78), (64, 0.64)])
+def test_neighbourhoods_of_equal_gaussians(width: int, both: float) -> None:
+    """Of 700 rows and as many samples (specification E): precision and recall fall with the dimension, coverage not."""
+    found = [(normal(700, width, seed=seed), normal(700, width, seed=seed + 50)) for seed in range(5)]
+    near = torch.tensor([precision_recall(*pair, 3) for pair in found]).mean(0)
+    assert near.tolist() == pytest.approx([both, both], abs=0.03)
+    density, coverage = torch.tensor([density_coverage(*pair, 5) for pair in found]).mean(0).tolist()
+    expected = 1 - math.prod((700 - i) / (1400 - i) for i in range(1, 6))
+    assert expected == pytest.approx(0.9691, abs=1e-4) and coverage == pytest.approx(expected, abs=0.006)
+    assert density == pytest.approx(1, abs=0.04)
+
+
 # -- tables and series ---------------------------------------------------------------------------
 
 
