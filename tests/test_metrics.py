@@ -353,7 +353,7 @@ def test_the_classifier_sees_large_data_for_some_epochs(
 
 @pytest.mark.slow
 def test_the_classifier_is_right_about_garments(tmp_path: Path) -> None:
-    assert Classifier(str(tmp_path))(fashion("")).facts["feature_accuracy"] >= 0.92
+    assert Classifier(str(tmp_path))(fashion(str(tmp_path))).facts["feature_accuracy"] >= 0.92
 
 
 @pytest.mark.slow
