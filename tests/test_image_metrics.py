@@ -88,6 +88,8 @@ def test_classes_of_samples_stand_beside_those_of_real_rows() -> None:
     assert score["classifier_score"] == pytest.approx(2) and 9 < score["classifier_score_floor"] <= 10
     found = ClassHistogram(Shades(), n=80)(two, source).scalars
     assert found["class_kl"] == pytest.approx(math.log(5)) and 0 < found["class_kl_floor"] < 0.2
+    js = 0.5 * math.log(5 / 3) + 0.5 * (0.2 * math.log(1 / 3) + 0.8 * math.log(2))
+    assert found["class_js"] == pytest.approx(js) and 0 < found["class_js_floor"] < 0.05
     assert ClassifierScore(Shades())(two, replace(source, labels=None)).scalars == {}
 
 

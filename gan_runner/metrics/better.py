@@ -9,7 +9,7 @@ LOWER = re.compile(
     r"(\w+_)?(frechet|kid)|chamfer|(sliced_)?wasserstein(_mean|_max)?|(correlation|association|acf|acf_abs)_error"
     r"|location_error|scatter_error(_operator)?|(ks|tv)_(mean|max)|(emd|dy)_\d+|acf|acf_abs|acf_square|leverage|unseen_emd"
     r"|rho_(ks|mean_error)|lambda_1_error|cophenetic_error|degree_(max|slope)_error|reconstruction_error"
-    r"|reverse_kl|stacked_kl|density_kl|class_kl|swd(_\d+)?|distance|duality_gap"
+    r"|reverse_kl|stacked_kl|density_kl|class_(kl|js)|swd(_\d+)?|distance|duality_gap"
 )
 HIGHER = re.compile(
     r"(\w+_)?(precision|density|recall|coverage)|classifier_score|parzen|log_likelihood(_train|_\d+)?|pseudo_likelihood|modes|stacked_modes"

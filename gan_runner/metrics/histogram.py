@@ -45,10 +45,12 @@ class SVM:
 
 @dataclass(frozen=True)
 class ClassHistogram:
-    """`class_entropy` of samples and `class_kl` from the training labels, both in nats; see `entropy` and `divergence`.
+    """`class_entropy` of samples, and `class_kl` and `class_js` from the training labels, in nats; see `entropy`,
+    `divergence` and `jensen_shannon`.
 
-    `class_entropy_real` is that of the training labels: log k for k even classes. `class_kl_floor` is what as many real
-    rows score, sorted by the same classifier: held out, or training rows where none are. Finds nothing without labels.
+    `class_entropy_real` is that of the training labels: log k for k even classes. `class_kl_floor` and `class_js_floor`
+    are what as many real rows score, sorted by the same classifier: held out, or training rows where none are. Finds
+    nothing without labels.
 
     Args:
         classifier: who sorts.
@@ -69,10 +71,11 @@ class ClassHistogram:
             return Findings()
         judge = self.classifier.judge(source)
         if source.digest not in self._known:
-            floor = divergence(judge(rows.some(rows.reference(source), self.n)), source.labels)
-            self._known[source.digest] = {"class_entropy_real": entropy(source.labels), "class_kl_floor": floor}
+            floor = apart(judge(rows.some(rows.reference(source), self.n)), source.labels)
+            floors = {f"{name}_floor": value for name, value in floor.items()}
+            self._known[source.digest] = {"class_entropy_real": entropy(source.labels)} | floors
         found = judge(draw(self.n))
-        found = {"class_entropy": entropy(found), "class_kl": divergence(found, source.labels)}
+        found = {"class_entropy": entropy(found)} | apart(found, source.labels)
         return Findings(found | self._known[source.digest])
 
 
@@ -136,13 +139,33 @@ def classifier_score(logits: Tensor, splits: int = 1) -> float:
     return float(torch.stack(scores).mean())
 
 
+def apart(labels: Tensor, real: Tensor) -> dict[str, float]:
+    """Both divergences of labels (n,) int64 from real ones (m,)."""
+    return {"class_kl": divergence(labels, real), "class_js": jensen_shannon(labels, real)}
+
+
 def divergence(labels: Tensor, real: Tensor) -> float:
     """KL(p || q) in nats of the class shares p of labels (n,) int64 from those q of real ones (m,).
 
     (k - 1) / 2n on average where labels are n draws from k classes of shares q; infinite where q lacks a class of p.
     """
-    classes = int(max(labels.max(), real.max())) + 1
-    p, q = (x.cpu().bincount(minlength=classes).double() / len(x) for x in (labels, real))
+    return kl(*shares(labels, real))
+
+
+def jensen_shannon(labels: Tensor, real: Tensor) -> float:
+    """The mean of the KL of both shares from their mean: symmetric, at most log 2, and finite whatever is missing."""
+    p, q = shares(labels, real)
+    return (kl(p, (p + q) / 2) + kl(q, (p + q) / 2)) / 2
+
+
+def shares(*labels: Tensor) -> list[Tensor]:
+    """Class shares (k,) of each set of labels, over the classes of all."""
+    classes = int(max(x.max() for x in labels)) + 1
+    return [x.cpu().bincount(minlength=classes).double() / len(x) for x in labels]
+
+
+def kl(p: Tensor, q: Tensor) -> float:
+    """KL(p || q) of shares (k,)."""
     return float((torch.special.xlogy(p, p) - torch.special.xlogy(p, q)).sum())
 
 
