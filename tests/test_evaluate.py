@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import pkgutil
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -125,6 +126,7 @@ def test_images_are_judged_in_the_features_asked_for() -> None:
         "1,617 training rows, 180 unseen ones",
     ]
     assert pca["data"]["preprocessing"] == [*source.notes]
+    assert re.fullmatch(r"[\d.]+, code [0-9a-f]{12}", pca["circumstances"]["gan_runner"])
 
 
 @pytest.mark.parametrize("loss", ["elbo", "iwae", "cd", "pcd", "ebm"])
