@@ -82,6 +82,8 @@ def evaluate(settings: Settings) -> int:
     kind = read_json(place / "manifest.json").get("spec", {}).get("kind", "")
     cfg = config.read(place)
     nodes = config.askable(place, cfg, kind)
+    if settings.features and kind != "image":
+        raise UsageError(f"features={settings.features} does not suit {kind} data", "leave features out", id="F59")
     if settings.features:
         space = spaced(settings.features, cfg["data_dir"])
         nodes = {name: {**node, "features": space} if "features" in node else node for name, node in nodes.items()}

@@ -21,7 +21,7 @@ from gan_runner import figures, metrics, score, train
 from gan_runner.arguments import parse
 from gan_runner.datasets.spec import Source, Spec
 from gan_runner.draw import Draw, Stopwatch
-from gan_runner.errors import Fault
+from gan_runner.errors import Fault, UsageError
 from gan_runner.evaluate import Settings, evaluate, near
 from gan_runner.metrics.c2st import C2ST
 from gan_runner.metrics.ceiling import ceiling
@@ -113,6 +113,8 @@ def test_images_are_judged_in_the_features_asked_for() -> None:
     for features in ("pixels", "pca"):
         judged("run=r", "metrics=frechet,kid,memorisation", "n=40", f"features={features}")
     assert judged("verify=r") == 0
+    with pytest.raises(UsageError, match="choose from classifier, inception, pca, pixels, or name a file"):
+        judged("run=r", "features=inseption")
     pixels, pca = records()
     assert [r["probes"]["quality"]["features"]["_target_"].split(".")[-1] for r in (pixels, pca)] == ["Pixels", "PCA"]
     source, draw, _ = with_rows(Path("r"), "newest", 0, "cpu")
@@ -311,7 +313,7 @@ def test_near_forgives_rounding_alone() -> None:
         ("run=r metrics=nothing_like_it", 2, "choose from c2st, "),
         ("run=r n=1", 2, "n=1 is too few"),
         ("run=r n=-3", 2, "n=-3 is too few"),
-        ("run=r features=inseption", 2, "choose from classifier, inception, pca, pixels, or name a file"),
+        ("run=r features=pca", 2, "features=pca does not suit table data"),
         ("run=r checkpoint=oldest", 2, "choose from newest, best"),
         ("run=r checkpoint=best", 66, "no best checkpoint"),
         ("run=r metrics=likelihood", 1, "likelihood finds none in this run"),
