@@ -93,6 +93,23 @@ def test_classes_of_samples_stand_beside_those_of_real_rows() -> None:
     assert ClassifierScore(Shades())(two, replace(source, labels=None)).scalars == {}
 
 
+def test_as_many_real_rows_as_it_says_are_recognised() -> None:
+    """The sharper an image, the surer the classifier: and a tenth of the real rows is duller than the line."""
+    shade = torch.arange(100).to(torch.uint8)
+    source = Source(Spec((1, 4, 4), "image", 10), shade.view(-1, 1, 1, 1).expand(-1, 1, 4, 4), labels=shade.long() % 10)
+
+    class Sharp:
+        def logits(self, source: Source) -> Space:
+            return Space(lambda x: 8 * (x[:, 0, 0, :1] + 1) * torch.eye(10)[0])
+
+    def share(first: int, last: int) -> float:
+        samples = Always(source.take(torch.arange(first, last)))
+        return ClassifierScore(Sharp(), n=100)(samples, source).scalars["recognised"]
+
+    assert share(0, 100) == pytest.approx(0.9) and share(50, 100) == 1
+    assert share(0, 20) == pytest.approx(0.5) and share(0, 10) == 0
+
+
 # -- patches -------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ LOWER = re.compile(
     r"|reverse_kl|stacked_kl|density_kl|class_(kl|js)|swd(_\d+)?|distance|duality_gap"
 )
 HIGHER = re.compile(
-    r"(\w+_)?(precision|density|recall|coverage)|classifier_score|parzen|log_likelihood(_train|_\d+)?|pseudo_likelihood|modes|stacked_modes"
+    r"(\w+_)?(precision|density|recall|coverage)|classifier_score|recognised|parzen|log_likelihood(_train|_\d+)?|pseudo_likelihood|modes|stacked_modes"
     r"|high_quality|tstr_\w+|facts_held|auroc_\w+|average_precision_\w+|precision_\w+|f1_\w+"
 )
 
