@@ -60,11 +60,12 @@ def build(cfg: Mapping[str, Any]) -> Run:
         suit(rule, objective.scale, source)
         state.memory[CHECKS] = rule.memory(device)
     steps, images = plan(train, objective, len(source))
+    matmul = program.exactness(train["matmul"], device)
     return Run(
         source=source,
         objective=objective,
         state=state,
-        program=program.make(train["program"], objective, state, train["precision"], train["matmul"], layout),
+        program=program.make(train["program"], objective, state, train["precision"], matmul, layout),
         probes=probes,
         alarms=alarms,
         steps=steps,

@@ -40,7 +40,7 @@ class Train:
     precision: str = "fp32"  # fp32 | bf16 (autocast; penalties stay in fp32)
     program: str = "eager"  # eager | compiled | captured (CUDA graph)
     channels_last: bool = True  # memory layout of image networks
-    matmul: str = "highest"  # highest | high | medium: torch.set_float32_matmul_precision, in steps alone
+    matmul: str = "highest"  # highest | high | medium, as torch names them, | fast: whichever is here; in steps alone
     threads: int = 0  # CPU threads; 0 means all cores, or this job's share of them in a sweep
     patience: int | None = None  # steps without a better probes.track, after which a run ends
     held_out: float = 0.0  # share of the rows that training never sees, where the data set keeps none itself
@@ -123,7 +123,7 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "train.average_from": (lambda v: 0 <= v < 1, "a share in [0, 1)"),
     "train.precision": one_of("fp32", "bf16"),
     "train.program": one_of("eager", "compiled", "captured"),
-    "train.matmul": one_of("highest", "high", "medium"),
+    "train.matmul": one_of("highest", "high", "medium", "fast"),
     "train.threads": NOT_NEGATIVE,
     "train.log_every": POSITIVE,
     "train.checkpoint_every": POSITIVE,

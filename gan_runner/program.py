@@ -33,6 +33,19 @@ def make(
     return kind(objective, state, precision, matmul, layout)
 
 
+def exactness(matmul: str, device: torch.device) -> str:
+    """Torch's name of how fine products of float32 are; for `fast`, of the one that is the fastest on a device.
+
+    That is medium on GPUs, on processors with units for bf16 (AMX), and on AMD's, where torch then goes by a library
+    that is faster there and no coarser. On others that library is slower than the one it takes by itself.
+    """
+    if matmul != "fast":
+        return matmul
+    has = getattr(torch.cpu, "get_capabilities", dict)()  # not in torch 2.10
+    suits = device.type != "cpu" or has.get("amx_tile") or "AMD" in has.get("cpu_name", "")
+    return "medium" if suits else "highest"
+
+
 @contextmanager
 def products(precision: str) -> Iterator[None]:
     """Inside, products of float32 are as fine as asked; outside they are exact, since figures are made there."""

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
-from gan_runner import checkpoint, config, folder, resume
+from gan_runner import checkpoint, config, folder, program, resume
 from gan_runner.build import build
 from gan_runner.console import Console, say
 from gan_runner.errors import Diverged, Fault, StorageError, Unavailable
@@ -186,7 +186,8 @@ def write_papers(place: Path, cfg: Mapping[str, Any], overrides: list[str], run:
             "machine": platform.machine(),
             "device": str(source.device),
             "threads": torch.get_num_threads(),
-            **{k: cfg["train"][k] for k in ("precision", "program", "channels_last", "matmul", "deterministic")},
+            **{k: cfg["train"][k] for k in ("precision", "program", "channels_last", "deterministic")},
+            "matmul": program.exactness(cfg["train"]["matmul"], source.device),
             "parameters": {role: sum(p.numel() for p in net.parameters()) for role, net in run.state.nets.items()},
             "data": {"name": source.name, "rows": len(source), "digest": source.digest, "notes": list(source.notes)},
             "spec": {

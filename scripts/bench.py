@@ -37,6 +37,7 @@ from gan_runner.metrics.probe import Metric
 from gan_runner.metrics.quality import ImageQuality
 from gan_runner.models.rbm import RBM
 from gan_runner.models.roles import Discriminator, Generator
+from gan_runner.program import exactness
 from gan_runner.record import Recorder
 from gan_runner.signals import Stop
 
@@ -318,7 +319,7 @@ def products(run: Run) -> Callable[[int], None]:
 
     They are as coarse as those of the run.
     """
-    torch.set_float32_matmul_precision("medium")
+    torch.set_float32_matmul_precision(exactness("fast", run.source.device))
     a, b, c = torch.rand(3, 1024, 1024)
     share = 5 * run.batch * cast(RBM, run.state.nets["rbm"]).W.numel() / 1024**3
 
@@ -384,7 +385,7 @@ VAE = ("experiment=vae", "train.threads=1")
 ROBUST = ("experiment=huber", "probes=none", "train.threads=1")
 CD1 = (
     *("dataset=fashion", "dataset.size=28", "loss=cd", "model=rbm_cut", "train.batch_size=128"),
-    *("train.ema_halflife=0", "train.matmul=medium"),  # as the presets of Boltzmann machines train
+    *("train.ema_halflife=0", "train.matmul=fast"),  # as the presets of Boltzmann machines train
     *("probes=none", "train.threads=1"),
 )
 SIDES: dict[str, Callable[[], Callable[[int], None]]] = {
@@ -560,7 +561,7 @@ PAGE = """# How fast it is
 Made by `make bench` on {machine}, {cores} cores, torch {torch}. Ratios are medians of rounds in which both sides
 alternate, each at the same work, so they carry over to other machines where seconds do not. Tutorial loops are what
 tutorials have: a `DataLoader`, `.item()` each step, no fused optimizer. VAEs and Boltzmann machines take coarse
-products, as their presets do (`train.matmul=medium`: bf16 where a processor has units for it, elsewhere float32 by
+products, as their presets do (`train.matmul=fast`: bf16 where a processor has units for it, elsewhere float32 by
 whichever library is faster). `python scripts/bench.py NAME` measures one of them.
 
 | name | what | measured | asked |

@@ -38,7 +38,7 @@ score.
 
 What is fast at first need not be best at last: so short a time is early in a GAN's training and late in a Boltzmann
 machine's. A sample of the latter is the end of 200 Gibbs steps, one of an energy-based model that of {moves} Langevin
-moves; that model learns faster by the higher, falling rate and longer chains of its preset, `experiment=ebm_fashion`.
+moves; that model learns faster by its preset, `experiment=ebm_fashion`, whose rate is higher and falls.
 `dataset.size=32 train.minutes=60` gives GPUs more to do, and
 
     python -m gan_runner.compare outputs/sweeps/family_fashion --figure family.png

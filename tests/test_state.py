@@ -280,6 +280,24 @@ def test_coarse_products_are_for_steps_alone() -> None:
     assert seen == ["medium"] * 2 and torch.get_float32_matmul_precision() == "highest"
 
 
+@pytest.mark.parametrize(
+    ("device", "has", "found"),
+    [
+        ("cpu", {"cpu_name": "Intel Xeon", "amx_tile": False}, "highest"),
+        ("cpu", {"cpu_name": "Intel Xeon", "amx_tile": True}, "medium"),
+        ("cpu", {"cpu_name": "AMD EPYC", "amx_tile": False}, "medium"),
+        ("cpu", {}, "highest"),
+        ("cuda", {}, "medium"),
+    ],
+)
+def test_fast_products_are_coarse_where_that_pays(
+    monkeypatch: pytest.MonkeyPatch, device: str, has: dict, found: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has, raising=False)
+    assert program.exactness("fast", torch.device(device)) == found
+    assert program.exactness("high", torch.device(device)) == "high"
+
+
 @EACH
 def test_a_state_comes_back_whole(optimizer: optimizers.Optimizer) -> None:
     game, x = adversarial.Adversarial(payoffs.Hinge()), torch.randn(16, 2)
