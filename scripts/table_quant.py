@@ -78,8 +78,8 @@ and variance 1. Lower is better everywhere.
   these days, no better. The runs below see all days, as the paper's and GARCH do; no checkpoint of theirs was chosen:
   each is judged by its last.
 - Pooling does not help C-SVNNs: the paths of seeds 31 to 33 together have 1.02 times GARCH's ACF(|r|), those of 41 to
-  43 1.06. Nor does a discriminator that looks at means of |x| over 5 and 22 days, too, as HAR models do (Corsi 2009): one
-  such run with windows of 255 days has 1.37 on the decade before, three without 1.15 ± .12.
+  43 1.06. Nor does a discriminator that looks at means of |x| over 5 and 22 days, too, as HAR models do (Corsi 2009):
+  one such run with windows of 255 days has 1.37 on the decade before, three without 1.15 ± .12.
 - `python -m gan_runner.sample run=DIR n=500 length=4000` makes such paths of a run, as returns and prices; with
   `riskless=0.0001` those of a C-SVNN follow the risk-neutral measure, by which options are priced.
 - Paths are wild where a return exceeds twice the real extremes; a public replication drops those, and rescales coded
