@@ -65,7 +65,7 @@ table-correlations: setup ## docs/correlations.md: the facts of correlation matr
 		model.generator.width=8 model.discriminator.width=8 sweep=correlations_original
 	$(BIN)/python scripts/table_correlations.py outputs/sweeps/correlations*/*/ --out docs/correlations.md
 
-table-ebm: setup ## docs/ebm.md: energy-based models in the plane (3 runs of a minute) and of Fashion-MNIST (2 of half an hour)
+table-ebm: setup ## docs/ebm.md: energy-based models in the plane (3 runs of a minute) and of Fashion-MNIST (2 of 20 minutes)
 	$(BIN)/python -m gan_runner -m experiment=ebm_toy seed=1,2,3 train.threads=1 sweep=ebm_toy
 	$(BIN)/python -m gan_runner -m experiment=ebm_fashion seed=2,3 train.threads=1 sweep=ebm_fashion
 	$(BIN)/python scripts/table_ebm.py outputs/sweeps/ebm_toy outputs/sweeps/ebm_fashion

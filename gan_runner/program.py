@@ -41,7 +41,7 @@ def exactness(matmul: str, device: torch.device) -> str:
     """
     if matmul != "fast":
         return matmul
-    has = getattr(torch.cpu, "get_capabilities", dict)()  # not in torch 2.10
+    has = getattr(torch.cpu, "get_capabilities", dict)()  # not in every torch
     suits = device.type != "cpu" or has.get("amx_tile") or "AMD" in has.get("cpu_name", "")
     return "medium" if suits else "highest"
 
