@@ -126,7 +126,7 @@ class ClassifierScore:
         fake = space(draw.stream(self.n))
         found = {"classifier_score": classifier_score(fake, self.splits), "classifier_score_floor": floor}
         found["recognised"] = float((certainty(fake) >= line).double().mean())
-        return Findings(found | space.facts)
+        return Findings({**found, **space.facts})
 
 
 def classifier_score(logits: Tensor, splits: int = 1) -> float:
