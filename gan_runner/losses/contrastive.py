@@ -34,7 +34,7 @@ class Machine(Protocol):
     def show(self, z: Tensor) -> Tensor: ...
 
 
-WATCHED = 64
+WATCHED = 16
 """Rows by which a step tells its loss and its error; all of a larger batch would only take it longer."""
 
 
@@ -163,7 +163,7 @@ def infer(m: Machine, v: Tensor) -> tuple[Tensor, Tensor]:
     """p(h = 1 | v) (n, hidden) of visible states (n, visible), and the mean of F over the first `WATCHED`."""
     inputs = m.inputs(v)
     free = m.free(v[:WATCHED], inputs[:WATCHED]).mean()
-    return inputs.sigmoid(), free
+    return inputs.sigmoid_(), free
 
 
 def machine(nets: Nets) -> Machine:

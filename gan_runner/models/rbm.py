@@ -101,7 +101,7 @@ class RBM(nn.Module):
 
     def inputs(self, v: Tensor) -> Tensor:
         """Logits (n, hidden) of p(h | v)."""
-        return torch.addmm(self.c, v, self.W).to(self.W.dtype)
+        return torch.mm(v, self.W).to(self.W.dtype).add_(self.c)
 
     def hide(self, share: Tensor) -> Tensor:
         """Draws of h by their probabilities (n, hidden)."""
@@ -109,7 +109,7 @@ class RBM(nn.Module):
 
     def field(self, h: Tensor) -> Tensor:
         """Natural parameters (n, visible) of p(v | h)."""
-        return torch.addmm(self.b, h, self.W.T).to(self.W.dtype)
+        return torch.mm(h, self.W.T).to(self.W.dtype).add_(self.b)
 
     def energy(self, v: Tensor, h: Tensor) -> Tensor:
         """E(v, h) (n,)."""
@@ -126,7 +126,7 @@ class RBM(nn.Module):
     def gibbs(self, v: Tensor, steps: int) -> Tensor:
         """Visible states after `steps` times h ~ p(h | v), v ~ p(v | h)."""
         for _ in range(steps):
-            h = self.hide(self.inputs(v).sigmoid())
+            h = self.hide(self.inputs(v).sigmoid_())
             v = self.draw(self.mean(self.field(h)))
         return v
 
