@@ -41,7 +41,8 @@ IMAGES = """
 `experiment=ebm_fashion`: samples are ends of chains from uniform noise. Recognised are those whose class a classifier,
 trained on the real images, is as sure of as of nine in ten unseen garments. `E gap` is the largest difference, in
 absolute value, between the mean energies of real rows and of chains' ends in any interval of training. Minutes are of
-one core.
+one core. The share of chains that restart, and the steps, are a compromise found on these seeds: 0.3 and 7,500 make
+73 % recognised, but there the energy tells digits (below) by 0.88 alone.
 
 | seed | size | steps | minutes | recognised, % | Fréchet | E gap | E of unseen garments | E of samples |
 |---|---|---|---|---|---|---|---|---|
