@@ -42,7 +42,8 @@ IMAGES = """
 trained on the real images, is as sure of as of nine in ten unseen garments. `E gap` is the largest difference, in
 absolute value, between the mean energies of real rows and of chains' ends in any interval of training. Minutes are of
 one core. The share of chains that restart, and the steps, are a compromise found on these seeds: 0.3 and 7,500 make
-73 % recognised, but there the energy tells digits (below) by 0.88 alone.
+73 % recognised, but there the energy tells digits (below) by 0.88 alone. So what the energy has on digits is not
+blind to them; what `neighbours` has is, 0.998 with either.
 
 | seed | size | steps | minutes | recognised, % | Fréchet | E gap | E of unseen garments | E of samples |
 |---|---|---|---|---|---|---|---|---|
