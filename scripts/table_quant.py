@@ -76,8 +76,8 @@ and variance 1. Lower is better everywhere.
   decade before ([quant-choice.md](quant-choice.md)), and the TCN has them as they are; so were windows of 255 days, but
   after those of 127 had been scored on these days. The weight of R1, widths and batch were chosen by rough trials on
   these days, no better, and the TCN was not trained on the decade before: that it is nearer than C-SVNNs is seen on
-  these days alone. The runs below see all days, as the paper's and GARCH do; no checkpoint of theirs was chosen: each is
-  judged by its last.
+  these days alone. The runs below see all days, as the paper's and GARCH do; no checkpoint of theirs was chosen: each
+  is judged by its last.
 - Pooling does not help C-SVNNs: the paths of seeds 31 to 33 together have 1.02 times GARCH's ACF(|r|), those of 41 to
   43 1.06. Nor does a discriminator that looks at means of |x| over 5 and 22 days, too, as HAR models do (Corsi 2009):
   one such run with windows of 255 days has 1.37 on the decade before, three without 1.15 ± .12.
