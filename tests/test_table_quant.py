@@ -78,7 +78,7 @@ def test_the_choice_is_the_lowest_mean_of_the_deciding_ratios() -> None:
 
 def test_no_day_that_chooses_is_reported() -> None:
     choose = runpy.run_path(str(ROOT / "scripts/choose_quant.py"))
-    reported = compose("experiment=quant_gan_csvnn")["dataset"]["start"]
-    for setting in choose["SETTINGS"]:
-        words = dict(word.split("=", 1) for word in choose["command"](setting, "outputs") if "=" in word)
+    for experiment, setting in choose["SETTINGS"]:
+        reported = compose(f"experiment={experiment}")["dataset"]["start"]
+        words = dict(word.split("=", 1) for word in choose["command"](experiment, setting, "outputs") if "=" in word)
         assert words["dataset.end"] < reported
