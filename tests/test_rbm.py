@@ -448,6 +448,16 @@ def test_a_machine_learns_the_embedded_digits() -> None:
     assert found["log_likelihood"] > found["log_likelihood_independent"] + 2.7
 
 
+@pytest.mark.parametrize(("given", "finite"), [((), True), (("optimizer.lr=0.1",), False)])
+def test_gaussian_units_bear_their_own_rate_on_images_and_not_that_of_binary_ones(
+    given: tuple[str, ...], finite: bool
+) -> None:
+    words = ("loss=cd", "model=rbm_gaussian", "probes=none", "train.steps=60")
+    run = build(compose("dataset=digits", *words, *given))
+    play(run)
+    assert all(bool(p.isfinite().all()) for p in run.state.nets["rbm"].parameters()) == finite
+
+
 def test_softplus_is_that_of_torch_also_far_out_and_has_its_gradient() -> None:
     """To a rounding of 1 near 0 and of x where x is large; without overflow."""
     x = torch.tensor([-1e4, -50.0, -1.0, 0.0, 1.0, 30.0, 39.0, 41.0, 1e4], requires_grad=True)
