@@ -76,7 +76,7 @@ table-tables: setup ## docs/tables.md: how good generated rows of tables are (ab
 table-quant: setup ## docs/quant.md: Quant GANs against GARCH on the S&P 500, 27 runs of a quarter of an hour on one core
 	$(BIN)/python scripts/table_quant.py
 
-choose-quant: setup ## docs/quant-choice.md: their settings by the decade before, 30 runs on one core
+choose-quant: setup ## docs/quant-choice.md: their settings by the decade before, 39 runs on one core
 	$(BIN)/python scripts/choose_quant.py
 
 table-vae: setup ## docs/vae.md: bounds of a VAE on Fashion-MNIST, three runs of a quarter of an hour on one core
