@@ -58,13 +58,13 @@ PAGE = """# Which settings an earlier decade prefers
 Made by `make choose-quant`: `experiment=quant_gan` (TCN) and `quant_gan_csvnn`, trained on the {days:,} daily
 log-returns of the S&P 500 from January 1999 to April 2009, all before those of [quant.md](quant.md), and scored as
 there, on the same days as they were trained on. Rates are the generator's and the discriminator's. Numbers are scores
-of {paths} paths over those of a GARCH(1,1) fitted to these days: mean ± standard deviation over seeds {seeds};
-without ± they are of the first alone. The setting with the lowest mean of the four is chosen.
+of {paths} paths over those of a GARCH(1,1) fitted to these days: mean ± standard deviation over seeds {seeds},
+or the first of them. The setting with the lowest mean of the four is chosen.
 
 The decade, the seeds and this rule were fixed before any run was scored. The settings were not: windows of 255 days
 were added after the C-SVNNs of 127 had been scored on both decades, since what a network makes has no memory beyond
-its window; TCNs after those of 127 days had been scored on the later decade; and each of the others after those above
-it had been scored on this one.
+its window; TCNs after those of 127 days had been scored on the later decade; and other TCNs after those of 127 and 255
+days had been scored on this one.
 
 {table}
 
@@ -114,10 +114,10 @@ def page(found: Sequence[Mapping[str, Any]], paths: int) -> str:
     """The page of `docs/quant-choice.md`."""
     groups = {f["setting"]: [g for g in found if g["setting"] == f["setting"]] for f in found}
     means = {setting: [fmean(f[name] for name in DECIDE) for f in mine] for setting, mine in groups.items()}
-    cells = [["", *(NAMES[name] for name in DECIDE), "mean of the four"], ["---"] * (len(DECIDE) + 2)]
+    cells = [["", "seeds", *(NAMES[name] for name in DECIDE), "mean of the four"], ["---"] * (len(DECIDE) + 3)]
     for setting, mine in groups.items():
         values = [mean_and_sd([f[name] for f in mine]) for name in DECIDE]
-        cells.append([setting, *values, mean_and_sd(means[setting])])
+        cells.append([setting, str(len(mine)), *values, mean_and_sd(means[setting])])
     return PAGE.format(
         table=lines(cells),
         chosen=min(means, key=lambda setting: fmean(means[setting])),
