@@ -31,25 +31,27 @@ from gan_runner.metrics.stylised import compare
 
 DECIDE = ("emd_1", "dy_1", "acf_abs", "leverage")
 """Scores that decide: those that docs/quant.md holds against GARCH."""
-RATE, JUDGE, STEPS = "optimizer.generator.lr", "optimizer.discriminator.lr", "train.steps"
-WINDOW, R1 = "dataset.window", "loss.penalties.r1.weight"
+RATE_G, RATE_D = "optimizer.generator.lr", "optimizer.discriminator.lr"
+STEPS, WINDOW, R1 = "train.steps", "dataset.window", "loss.penalties.r1.weight"
 SETTINGS = (
-    ("quant_gan_csvnn", {RATE: 3e-4, STEPS: 16000, WINDOW: 127}),
-    ("quant_gan_csvnn", {RATE: 3e-4, STEPS: 8000, WINDOW: 127}),
-    ("quant_gan_csvnn", {RATE: 5e-4, STEPS: 8000, WINDOW: 127}),
-    ("quant_gan_csvnn", {RATE: 5e-4, STEPS: 8000, WINDOW: 255}),
-    ("quant_gan", {RATE: 5e-4, STEPS: 8000, WINDOW: 127}),
-    ("quant_gan", {RATE: 5e-4, STEPS: 4000, WINDOW: 255}),
-    ("quant_gan", {RATE: 5e-4, STEPS: 4000, WINDOW: 255, R1: 0.1}),
-    ("quant_gan", {RATE: 5e-4, STEPS: 8000, WINDOW: 255}),
-    ("quant_gan", {RATE: 5e-4, STEPS: 8000, WINDOW: 255, R1: 0.1}),
-    ("quant_gan", {RATE: 5e-4, STEPS: 8000, WINDOW: 255, R1: 0.003}),
-    ("quant_gan", {RATE: 1e-3, JUDGE: 2e-3, STEPS: 8000, WINDOW: 255}),
-    ("quant_gan", {RATE: 5e-4, STEPS: 16000, WINDOW: 255}),
-    ("quant_gan", {RATE: 5e-4, STEPS: 8000, WINDOW: 511}),
+    ("quant_gan_csvnn", {RATE_G: 3e-4, STEPS: 16000, WINDOW: 127}),
+    ("quant_gan_csvnn", {RATE_G: 3e-4, STEPS: 8000, WINDOW: 127}),
+    ("quant_gan_csvnn", {RATE_G: 5e-4, STEPS: 8000, WINDOW: 127}),
+    ("quant_gan_csvnn", {RATE_G: 5e-4, STEPS: 8000, WINDOW: 255}),
+    ("quant_gan", {RATE_G: 5e-4, STEPS: 8000, WINDOW: 127}),
+    ("quant_gan", {RATE_G: 5e-4, STEPS: 4000, WINDOW: 255}),
+    ("quant_gan", {RATE_G: 5e-4, STEPS: 4000, WINDOW: 255, R1: 0.1}),
+    ("quant_gan", {RATE_G: 5e-4, STEPS: 8000, WINDOW: 255}),
+    ("quant_gan", {RATE_G: 5e-4, STEPS: 8000, WINDOW: 255, R1: 0.1}),
+    ("quant_gan", {RATE_G: 5e-4, STEPS: 8000, WINDOW: 255, R1: 0.003}),
+    ("quant_gan", {RATE_G: 1e-3, RATE_D: 2e-3, STEPS: 8000, WINDOW: 255}),
+    ("quant_gan", {RATE_G: 5e-4, STEPS: 16000, WINDOW: 255}),
+    ("quant_gan", {RATE_G: 5e-4, STEPS: 8000, WINDOW: 511}),
 )
 """Experiments, and what is set of each."""
 SEEDS = "301,302,303"
+COLUMNS = ("network", "days", "rate of G", "rate of D", "steps", "R1")
+"""What a setting is told apart by."""
 START, END = "1999-01-04", "2009-04-30"
 """The decade: the first day there is, and the last before those of docs/quant.md."""
 
@@ -57,9 +59,9 @@ PAGE = """# Which settings an earlier decade prefers
 
 Made by `make choose-quant`: `experiment=quant_gan` (TCN) and `quant_gan_csvnn`, trained on the {days:,} daily
 log-returns of the S&P 500 from January 1999 to April 2009, all before those of [quant.md](quant.md), and scored as
-there, on the same days as they were trained on. Rates are the generator's and the discriminator's. Numbers are scores
-of {paths} paths over those of a GARCH(1,1) fitted to these days: mean ± standard deviation over seeds {seeds},
-or the first of them. The setting with the lowest mean of the four is chosen.
+there, on the same days as they were trained on. Numbers are scores of {paths} paths over those of a GARCH(1,1) fitted
+to these days: mean ± standard deviation over seeds {seeds}, or the first of them. G is the generator, D the
+discriminator, R1 the weight of its penalty. The setting with the lowest mean of the four is chosen.
 
 The decade, the seeds and this rule were fixed before any run was scored. The settings were not: windows of 255 days
 were added after the C-SVNNs of 127 had been scored on both decades, since what a network makes has no memory beyond
@@ -68,7 +70,8 @@ days had been scored on this one.
 
 {table}
 
-Chosen: {chosen}. [quant.md](quant.md) shows it on the decade that followed, by other seeds.
+Chosen: {chosen}.
+[quant.md](quant.md) shows it on the decade that followed, by other seeds.
 """
 
 
@@ -105,8 +108,7 @@ def row(place: Path, n: int) -> dict[str, Any]:
     ours, garch = compare(real, paths), compare(real, fit_garch(real).paths(n, DAYS))
     flat = config.flatten(config.read(place))
     network = next(ROWS[word] for word in config.read_yaml(place / "overrides.yaml") if word in ROWS)
-    rates = f"rates {flat[RATE]:g} and {flat[JUDGE]:g}"
-    setting = f"{network}, {flat[WINDOW]} days, {rates}, {flat[STEPS]:,} steps, R1 {flat[R1]:g}"
+    setting = (network, *(f"{flat[key]:,}" for key in (WINDOW, RATE_G, RATE_D, STEPS, R1)))
     return {"setting": setting, "seed": flat["seed"], "days": len(real)} | {k: ours[k] / garch[k] for k in ours}
 
 
@@ -114,13 +116,15 @@ def page(found: Sequence[Mapping[str, Any]], paths: int) -> str:
     """The page of `docs/quant-choice.md`."""
     groups = {f["setting"]: [g for g in found if g["setting"] == f["setting"]] for f in found}
     means = {setting: [fmean(f[name] for name in DECIDE) for f in mine] for setting, mine in groups.items()}
-    cells = [["", "seeds", *(NAMES[name] for name in DECIDE), "mean of the four"], ["---"] * (len(DECIDE) + 3)]
+    titles = [*COLUMNS, "seeds", *(NAMES[name] for name in DECIDE), "mean of the four"]
+    cells = [titles, ["---"] * len(titles)]
     for setting, mine in groups.items():
         values = [mean_and_sd([f[name] for f in mine]) for name in DECIDE]
-        cells.append([setting, str(len(mine)), *values, mean_and_sd(means[setting])])
+        cells.append([*setting, str(len(mine)), *values, mean_and_sd(means[setting])])
+    best = min(means, key=lambda setting: fmean(means[setting]))
     return PAGE.format(
         table=lines(cells),
-        chosen=min(means, key=lambda setting: fmean(means[setting])),
+        chosen=", ".join(f"{name} {value}" for name, value in zip(COLUMNS, best, strict=True)),
         days=found[0]["days"],
         seeds=", ".join(sorted({str(f["seed"]) for f in found})),
         paths=paths,

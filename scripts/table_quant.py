@@ -73,11 +73,11 @@ and variance 1. Lower is better everywhere.
   own making, each as long as the real one. Its ACF(|r|) is no better than what GARCH has on the real path, so scores of
   one path this short cannot tell a model that is right about |r| from this GARCH.
 - The decade before, which no run below has seen, was asked about networks, windows, rates, lengths and the weight of
-  R1 ([quant-choice.md](quant-choice.md)). It prefers C-SVNNs with windows of 255 days (.796 ± .075; TCNs .853 ± .038),
-  at the rates, the length and the weight of R1 that all lines below have, to those of 127 (1.05 ± .13 and 1.09 ± .015)
-  and to a TCN of 511 days (1.07). That the TCN of 127 is the nearest here is seen on these days alone. Widths and batch
-  were chosen by rough trials on these days, no better. The runs below see all days, as the paper's and GARCH do; no
-  checkpoint of theirs was chosen: each is judged by its last.
+  R1 ([quant-choice.md](quant-choice.md)). It prefers windows of 255 days to the paper's 127, in which C-SVNNs are ahead
+  of TCNs by less than seeds differ, at the rates, the length and the weight of R1 that all lines below have. That the
+  TCN of 127 is the nearest here is seen on these days alone. Widths and batch were chosen by rough trials on these
+  days, no better. The runs below see all days, as the paper's and GARCH do; no checkpoint of theirs was chosen: each is
+  judged by its last.
 - Pooling does not help C-SVNNs: the paths of seeds 31 to 33 together have 1.02 times GARCH's ACF(|r|), those of 41 to
   43 1.06. Nor does a discriminator that looks at means of |x| over 5 and 22 days, too, as HAR models do (Corsi 2009):
   one such run with windows of 255 days has 1.37 on the decade before, three without 1.15 ± .12.
