@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(ROOT / "scripts"))
 
 import torch
-from table_quant import DAYS, NAMES, PATHS, ROWS, coded_paths, lines, mean_and_sd
+from table_quant import DAYS, NAMES, PATHS, coded_paths, lines, mean_and_sd
 
 from gan_runner import config
 from gan_runner.compare import runs
@@ -33,13 +33,17 @@ DECIDE = ("emd_1", "dy_1", "acf_abs", "leverage")
 """Scores that decide: those that docs/quant.md holds against GARCH."""
 RATE_G, RATE_D = "optimizer.generator.lr", "optimizer.discriminator.lr"
 STEPS, WINDOW, R1 = "train.steps", "dataset.window", "loss.penalties.r1.weight"
+NETWORK, MEMORY, POOLING = "model.generator._target_", "model.generator.receptive_field", "model.discriminator.pooling"
 SETTINGS = (
     ("quant_gan_csvnn", {RATE_G: 3e-4, STEPS: 16000, WINDOW: 127}),
     ("quant_gan_csvnn", {RATE_G: 3e-4, STEPS: 8000, WINDOW: 127}),
     ("quant_gan_csvnn", {RATE_G: 5e-4, STEPS: 8000, WINDOW: 127}),
     ("quant_gan_csvnn", {RATE_G: 5e-4, STEPS: 8000, WINDOW: 255}),
+    ("quant_gan_csvnn", {RATE_G: 5e-4, STEPS: 8000, WINDOW: 255, POOLING: "mean"}),
+    ("quant_gan_csvnn", {RATE_G: 5e-4, STEPS: 8000, WINDOW: 255, POOLING: "mean", MEMORY: 511}),
     ("quant_gan", {RATE_G: 5e-4, STEPS: 8000, WINDOW: 127}),
     ("quant_gan", {RATE_G: 5e-4, STEPS: 4000, WINDOW: 255}),
+    ("quant_gan", {RATE_G: 5e-4, STEPS: 4000, WINDOW: 255, POOLING: "mean"}),
     ("quant_gan", {RATE_G: 5e-4, STEPS: 4000, WINDOW: 255, R1: 0.1}),
     ("quant_gan", {RATE_G: 5e-4, STEPS: 8000, WINDOW: 255}),
     ("quant_gan", {RATE_G: 5e-4, STEPS: 8000, WINDOW: 255, R1: 0.1}),
@@ -50,7 +54,7 @@ SETTINGS = (
 )
 """Experiments, and what is set of each."""
 SEEDS = "301,302,303"
-COLUMNS = ("network", "days", "rate of G", "rate of D", "steps", "R1")
+COLUMNS = ("network", "days", "memory of G", "D judges by", "rate of G", "rate of D", "steps", "R1")
 """What a setting is told apart by."""
 START, END = "1999-01-04", "2009-04-30"
 """The decade: the first day there is, and the last before those of docs/quant.md."""
@@ -93,7 +97,7 @@ def main() -> None:
     print(args.out)
 
 
-def command(experiment: str, setting: Mapping[str, float], root: str) -> list[str]:
+def command(experiment: str, setting: Mapping[str, float | str], root: str) -> list[str]:
     """The sweep of a setting over all seeds."""
     run = [f"experiment={experiment}", f"dataset.start={START}", f"dataset.end={END}", "dataset.held_out=0.0"]
     run += [*(f"{key}={value}" for key, value in setting.items()), f"seed={SEEDS}"]
@@ -107,8 +111,15 @@ def row(place: Path, n: int) -> dict[str, Any]:
     real, paths = days_of(source), source.decode(coded)[:, 0].double()
     ours, garch = compare(real, paths), compare(real, fit_garch(real).paths(n, DAYS))
     flat = config.flatten(config.read(place))
-    network = next(ROWS[word] for word in config.read_yaml(place / "overrides.yaml") if word in ROWS)
-    setting = (network, *(f"{flat[key]:,}" for key in (WINDOW, RATE_G, RATE_D, STEPS, R1)))
+    network = "TCN" if flat[NETWORK].endswith("tcn.Generator") else "C-SVNN"
+    memory, judged = flat.get(MEMORY) or flat[WINDOW], flat.get(POOLING, "newest")  # runs of before have neither
+    setting = (
+        network,
+        f"{flat[WINDOW]}",
+        f"{memory}",
+        judged,
+        *(f"{flat[key]:,}" for key in (RATE_G, RATE_D, STEPS, R1)),
+    )
     return {"setting": setting, "seed": flat["seed"], "days": len(real)} | {k: ours[k] / garch[k] for k in ours}
 
 

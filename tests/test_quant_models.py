@@ -36,24 +36,29 @@ def band(days: int, noise: int, first: int, last: int) -> Tensor:
     return (gap >= first) & (gap <= last)
 
 
-@pytest.mark.parametrize("spec", [SHORT, WINDOW])
-def test_a_day_sees_its_own_noise_and_that_of_one_window_less_a_day_before(spec: Spec) -> None:
+FIELDS = pytest.mark.parametrize("spec, field", [(SHORT, None), (WINDOW, None), (SHORT, 31), (SHORT, 7)])
+
+
+@FIELDS
+def test_a_day_sees_its_own_noise_and_that_of_a_receptive_field_before(spec: Spec, field: int | None) -> None:
     """Causality and the receptive field at once: 127 days exactly, none of them later."""
-    days = spec.shape[1]
-    G = tcn.Generator(spec, width=3).eval()
+    days, seen = spec.shape[1], field or spec.shape[1]
+    G = tcn.Generator(spec, width=3, receptive_field=field).eval()
     z = G.unflatten(G.noise(1))[0]
-    assert z.shape == (3, 2 * days - 1)
-    assert torch.equal(seen_by(G, z), band(days, 2 * days - 1, 0, days - 1))
+    assert z.shape == (3, seen - 1 + days)
+    assert torch.equal(seen_by(G, z), band(days, seen - 1 + days, 0, seen - 1))
 
 
 @pytest.mark.parametrize("kind", [svnn.Generator, svnn.ConstrainedGenerator])
-@pytest.mark.parametrize("spec", [SHORT, WINDOW])
-def test_volatility_and_drift_see_the_days_before_alone_and_the_innovation_its_own(kind: type, spec: Spec) -> None:
-    days = spec.shape[1]
-    G = kind(spec, width=3).eval()
+@FIELDS
+def test_volatility_and_drift_see_the_days_before_alone_and_the_innovation_its_own(
+    kind: type, spec: Spec, field: int | None
+) -> None:
+    days, seen = spec.shape[1], field or spec.shape[1]
+    G = kind(spec, width=3, receptive_field=field).eval()
     z = G.unflatten(G.noise(1))[0]
-    assert z.shape == (3, 2 * days)
-    before, own = band(days, 2 * days, 0, days - 1), band(days, 2 * days, days, days)
+    assert z.shape == (3, seen + days)
+    before, own = band(days, seen + days, 0, seen - 1), band(days, seen + days, seen, seen)
     for part, expected in zip(range(3), (before, before, own), strict=True):
         assert torch.equal(seen_by(lambda x, part=part: G.parts(x)[part], z), expected)
     assert (G.parts(G.noise(9))[0] >= 0).all()
@@ -107,7 +112,7 @@ def test_noise_is_flat_at_the_door_and_as_long_as_windows_need() -> None:
 @pytest.mark.parametrize("newest", [False, True])
 def test_what_is_cropped_is_the_past(newest: bool) -> None:
     """Convolutions that pass each day's own values on: block k makes 2^k times them, all blocks 2^(levels + 1) - 1."""
-    net = TCN(4, 4, levels=3, newest=newest)
+    net = TCN(4, 4, levels=3, pooling="newest" if newest else None)
     for layer in net.modules():
         if isinstance(layer, nn.Conv1d):
             layer.weight.data.zero_()[..., -1].copy_(torch.eye(4))
@@ -121,7 +126,7 @@ def test_what_is_cropped_is_the_past(newest: bool) -> None:
 @pytest.mark.parametrize("levels", [1, 3, 6])
 def test_the_newest_day_is_that_of_the_dilated_network(levels: int) -> None:
     """The discriminator leaves out three quarters of the days and loses nothing."""
-    short, dense = TCN(2, 5, levels, newest=True), TCN(2, 5, levels)
+    short, dense = TCN(2, 5, levels, "newest"), TCN(2, 5, levels)
     dense.load_state_dict(short.state_dict())
     for p in short.parameters():
         p.data.mul_(1.5)
@@ -131,8 +136,26 @@ def test_the_newest_day_is_that_of_the_dilated_network(levels: int) -> None:
     torch.testing.assert_close(short(x), dense(x), rtol=1e-12, atol=1e-12)
 
 
-def test_the_discriminator_sees_every_day_of_a_window() -> None:
-    D = tcn.Discriminator(WINDOW, width=4)
+def test_means_are_over_all_days_that_a_block_made() -> None:
+    """By its first block alone, a network that takes means does not see the order of days; by the others it does."""
+    net, x = TCN(2, 5, 3, "mean"), torch.randn(4, 2, 15)
+    mixed = x[..., torch.randperm(15)]
+    assert net(x).shape == (4, 5, 1) and not torch.allclose(net(x), net(mixed))
+    first, _ = net.blocks[0](x)
+    for block in net.blocks[1:]:
+        block.layers.register_forward_hook(lambda _, __, made: torch.zeros_like(made))
+    torch.testing.assert_close(net(x), net(mixed))
+    torch.testing.assert_close(net(x), first.mean(-1, keepdim=True))
+
+
+def test_an_unknown_pooling_is_refused() -> None:
+    with pytest.raises(ValueError, match="pooling=sum is not one of newest, mean"):
+        tcn.Discriminator(SHORT, pooling="sum")
+
+
+@pytest.mark.parametrize("pooling", ["newest", "mean"])
+def test_the_discriminator_sees_every_day_of_a_window(pooling: str) -> None:
+    D = tcn.Discriminator(WINDOW, width=4, pooling=pooling)
     x = torch.randn(3, 1, 127, requires_grad=True)
     (slope,) = torch.autograd.grad(D(x).sum(), x)
     assert D(x).shape == (3,) and D.features(x).shape == (3, 4) and (slope != 0).all()
@@ -200,6 +223,13 @@ def test_prices_are_martingales_under_the_risk_neutral_measure(standard: bool) -
 def test_windows_of_other_lengths_are_refused_with_the_nearest(shape: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match=r"set dataset\.window=(63|127|3)"):
         tcn.Generator(Spec(shape, "series"))
+
+
+@pytest.mark.parametrize("field, nearest", [(128, 127), (0, 3), (500, 511)])
+def test_other_receptive_fields_are_refused_with_the_nearest(field: int, nearest: int) -> None:
+    for make in (tcn.Generator, svnn.Generator, svnn.ConstrainedGenerator):
+        with pytest.raises(ValueError, match=rf"not {field}: set receptive_field={nearest}"):
+            make(WINDOW, receptive_field=field)
 
 
 @pytest.mark.parametrize("spec", [Spec((1, 8, 8), "image"), Spec((4,), "table")])

@@ -14,22 +14,32 @@ from torch import Tensor, nn
 
 from gan_runner.models import roles
 from gan_runner.models.checks import positive
-from gan_runner.models.tcn import TCN, PathGenerator, levels_of
+from gan_runner.models.tcn import TCN, PathGenerator, field_of, levels_of
 
 
 class ConstrainedGenerator(PathGenerator):
     """C-SVNN: the innovation of a day is Gaussian, the first of its noise channels; (n, columns, time), unbounded.
 
+    Args:
+        receptive_field: of how many days before a day its volatility is made; None: as many as a window has.
+
     Raises:
         ValueError: the data are not such windows, or an argument is not positive.
     """
 
-    def __init__(self, spec: roles.Spec, channels: int = 3, width: int = 50, standard: bool = False):
+    def __init__(
+        self,
+        spec: roles.Spec,
+        channels: int = 3,
+        width: int = 50,
+        standard: bool = False,
+        receptive_field: int | None = None,
+    ):
         positive(channels=channels, width=width)
-        levels, (columns, days) = levels_of(spec, "svnn"), spec.shape
+        levels, columns = levels_of(spec, "svnn", receptive_field), spec.shape[0]
         if channels < columns:
             raise ValueError(f"channels={channels} is fewer than the {columns} columns: each needs an innovation")
-        super().__init__(spec, channels, days, standard)
+        super().__init__(spec, channels, field_of(levels), standard)
         self.columns = columns
         self.net = nn.Sequential(TCN(channels, width, levels), nn.Conv1d(width, 2 * columns, 1))
 
@@ -55,8 +65,15 @@ class Generator(ConstrainedGenerator):
         ValueError: the data are not such windows, or an argument is not positive.
     """
 
-    def __init__(self, spec: roles.Spec, channels: int = 3, width: int = 50, standard: bool = False):
-        super().__init__(spec, channels, width, standard)
+    def __init__(
+        self,
+        spec: roles.Spec,
+        channels: int = 3,
+        width: int = 50,
+        standard: bool = False,
+        receptive_field: int | None = None,
+    ):
+        super().__init__(spec, channels, width, standard, receptive_field)
         self.shape = nn.Sequential(nn.Conv1d(channels, width, 1), nn.PReLU(), nn.Conv1d(width, self.columns, 1))
 
     def innovation(self, noise: Tensor) -> Tensor:

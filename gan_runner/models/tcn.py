@@ -8,6 +8,7 @@ they crop what they have no past for, so that a day never sees padding, nor a la
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Self
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
 from gan_runner.models import roles
-from gan_runner.models.checks import positive
+from gan_runner.models.checks import choice, positive
 from gan_runner.models.layers import chain, draw_weights
 
 SLOPE, GAIN = 0.25, 0.6
@@ -25,8 +26,8 @@ PATHS, LONG = 64, 8192
 """Paths of fixed noise, and their days, that standardise a generator's returns outside training."""
 
 
-def levels_of(spec: roles.Spec, model: str) -> int:
-    """How many blocks of two days make the receptive field as long as the data's windows.
+def levels_of(spec: roles.Spec, model: str, field: int | None = None) -> int:
+    """How many blocks of two days make a receptive field of so many days, or one as long as the data's windows.
 
     Raises:
         ValueError: there are no such windows, or no number of blocks does.
@@ -34,10 +35,24 @@ def levels_of(spec: roles.Spec, model: str) -> int:
     shape = tuple(spec.shape)
     if spec.kind != "series" or len(shape) != 2:
         raise ValueError(f"{model} makes windows of days; {shape} is none: choose dataset=sp500 or model=mlp")
-    levels = max(round(math.log2(shape[1] + 1)) - 1, 1)
-    if (days := 2 ** (levels + 1) - 1) != shape[1]:
+    levels = nearest_levels(shape[1])
+    if (days := field_of(levels)) != shape[1]:
         raise ValueError(f"{model} makes windows of 3, 7, ..., 63, 127 days, not {shape[1]}: set dataset.window={days}")
-    return levels
+    if field is None:
+        return levels
+    longer = nearest_levels(field)
+    if (days := field_of(longer)) != field:
+        raise ValueError(f"a receptive field has 3, 7, ..., 63, 127 days, not {field}: set receptive_field={days}")
+    return longer
+
+
+def nearest_levels(days: int) -> int:
+    return max(round(math.log2(max(days, 1) + 1)) - 1, 1)
+
+
+def field_of(levels: int) -> int:
+    """Days that the newest day of a TCN sees."""
+    return 2 ** (levels + 1) - 1
 
 
 class Block(nn.Module):
@@ -67,17 +82,33 @@ def initial(weight: Tensor) -> None:
     nn.init.kaiming_normal_(weight, a=SLOPE).mul_(GAIN)
 
 
+def newest(days: Tensor) -> Tensor:
+    return days[..., -1:]
+
+
+def mean(days: Tensor) -> Tensor:
+    return days.mean(-1, keepdim=True)
+
+
+POOLINGS: dict[str, Callable[[Tensor], Tensor]] = {"newest": newest, "mean": mean}
+
+
 class TCN(nn.Module):
     """(n, inputs, time) -> (n, width, time - 2^(levels + 1) + 2): the sum of what each block made of a day's past.
 
     Args:
-        newest: make the last day of one receptive field alone, (n, width, 1). Each block then needs every second day
-            that the block before it makes, which is a third of the work.
+        pooling: make one sum (n, width, 1) of one receptive field: of the newest day that each block made, or of the
+            mean over its days. Each block then needs every second day that the block before it makes, which is a
+            third of the work.
+
+    Raises:
+        ValueError: `pooling` is unknown.
     """
 
-    def __init__(self, inputs: int, width: int, levels: int, newest: bool = False):
+    def __init__(self, inputs: int, width: int, levels: int, pooling: str | None = None):
         super().__init__()
-        later = [{"stride": 2} if newest else {"dilation": 2**k} for k in range(levels)]
+        self.reduce = choice(POOLINGS, pooling=pooling) if pooling else None
+        later = [{"stride": 2} if pooling else {"dilation": 2**k} for k in range(levels)]
         self.blocks = nn.ModuleList([Block(inputs, width, 1), *(Block(width, width, 2, **kind) for kind in later)])
 
     def forward(self, x: Tensor) -> Tensor:
@@ -85,7 +116,8 @@ class TCN(nn.Module):
         for block in self.blocks:
             skip, x = block(x)
             skips.append(skip)
-        return torch.stack([skip[..., -x.shape[-1] :] for skip in skips]).sum(0)
+        reduce = self.reduce or (lambda skip: skip[..., -x.shape[-1] :])
+        return torch.stack([reduce(skip) for skip in skips]).sum(0)
 
 
 class PathGenerator(nn.Module):
@@ -160,14 +192,25 @@ def moments(returns: Tensor) -> tuple[Tensor, Tensor]:
 class Generator(PathGenerator):
     """Each return is a function of the noise of the last 127 days, unbounded (n, columns, time).
 
+    Args:
+        receptive_field: how many days those are; None: as many as a window has. Memory within a window fades less
+            where it reaches beyond.
+
     Raises:
         ValueError: the data are not such windows, or an argument is not positive.
     """
 
-    def __init__(self, spec: roles.Spec, channels: int = 3, width: int = 80, standard: bool = False):
+    def __init__(
+        self,
+        spec: roles.Spec,
+        channels: int = 3,
+        width: int = 80,
+        standard: bool = False,
+        receptive_field: int | None = None,
+    ):
         positive(channels=channels, width=width)
-        levels = levels_of(spec, "tcn")
-        super().__init__(spec, channels, spec.shape[1] - 1, standard)
+        levels = levels_of(spec, "tcn", receptive_field)
+        super().__init__(spec, channels, field_of(levels) - 1, standard)
         self.net = nn.Sequential(TCN(channels, width, levels), nn.Conv1d(width, spec.shape[0], 1))
 
     def returns(self, z: Tensor) -> Tensor:
@@ -188,15 +231,25 @@ class Discriminator(roles.Discriminator):
         spectral_norm: divide each weight by its largest singular value, estimated by one power iteration per pass in
             training.
         sizes: look at |x| beside x, in which clusters of volatility are seen in half as many steps.
+        pooling: judge by the newest day that each block made (the paper), or by the mean over its days, in which what
+            takes few days is seen many times.
 
     Raises:
-        ValueError: the data are not such windows, or `width` is not positive.
+        ValueError: the data are not such windows, `width` is not positive, or `pooling` is unknown.
     """
 
-    def __init__(self, spec: roles.Spec, width: int = 80, spectral_norm: bool = False, sizes: bool = False):
+    def __init__(
+        self,
+        spec: roles.Spec,
+        width: int = 80,
+        spectral_norm: bool = False,
+        sizes: bool = False,
+        pooling: str = "newest",
+    ):
         positive(width=width)
         levels, columns = levels_of(spec, "tcn"), spec.shape[0] * (2 if sizes else 1)
-        trunk = chain(BesideSizes() if sizes else nn.Identity(), TCN(columns, width, levels, newest=True), nn.Flatten())
+        net = TCN(columns, width, levels, pooling=pooling)
+        trunk = chain(BesideSizes() if sizes else nn.Identity(), net, nn.Flatten())
         super().__init__(trunk, nn.Linear(width, 1))
         if spectral_norm:
             for layer in [m for m in self.modules() if isinstance(m, (nn.Conv1d, nn.Linear))]:
