@@ -228,7 +228,7 @@ def test_windows_of_other_lengths_are_refused_with_the_nearest(shape: tuple[int,
 @pytest.mark.parametrize("field, nearest", [(128, 127), (0, 3), (500, 511)])
 def test_other_receptive_fields_are_refused_with_the_nearest(field: int, nearest: int) -> None:
     for make in (tcn.Generator, svnn.Generator, svnn.ConstrainedGenerator):
-        with pytest.raises(ValueError, match=rf"not {field}: set receptive_field={nearest}"):
+        with pytest.raises(ValueError, match=rf"not {field}: set receptive_field={nearest}$"):
             make(WINDOW, receptive_field=field)
 
 

@@ -1,8 +1,9 @@
 """Temporal convolutional networks that make and judge windows of returns (Quant GANs, Wiese et al. 2020, section 4).
 
-A window of 2^(k+1) - 1 days, 127 in the paper, is as long as the receptive field of both networks: a block that looks
-at one day, and k blocks of two convolutions of two days each, dilated by 1, 2, 4, and so on. Convolutions are valid:
-they crop what they have no past for, so that a day never sees padding, nor a later day.
+A window of 2^(k+1) - 1 days, 127 in the paper, is as long as the receptive field of both networks, unless the
+generator's is set: a block that looks at one day, and k blocks of two convolutions of two days each, dilated by 1, 2,
+4, and so on. Convolutions are valid: they crop what they have no past for, so that a day never sees padding, nor a
+later day.
 """
 
 from __future__ import annotations
@@ -35,19 +36,12 @@ def levels_of(spec: roles.Spec, model: str, field: int | None = None) -> int:
     shape = tuple(spec.shape)
     if spec.kind != "series" or len(shape) != 2:
         raise ValueError(f"{model} makes windows of days; {shape} is none: choose dataset=sp500 or model=mlp")
-    levels = nearest_levels(shape[1])
-    if (days := field_of(levels)) != shape[1]:
-        raise ValueError(f"{model} makes windows of 3, 7, ..., 63, 127 days, not {shape[1]}: set dataset.window={days}")
-    if field is None:
-        return levels
-    longer = nearest_levels(field)
-    if (days := field_of(longer)) != field:
-        raise ValueError(f"a receptive field has 3, 7, ..., 63, 127 days, not {field}: set receptive_field={days}")
-    return longer
-
-
-def nearest_levels(days: int) -> int:
-    return max(round(math.log2(max(days, 1) + 1)) - 1, 1)
+    levels, window = 0, shape[1]
+    for key, days in (("dataset.window", window), ("receptive_field", window if field is None else field)):
+        levels = max(round(math.log2(max(days, 1) + 1)) - 1, 1)
+        if field_of(levels) != days:
+            raise ValueError(f"{model} sees 3, 7, ..., 63, 127 days, not {days}: set {key}={field_of(levels)}")
+    return levels
 
 
 def field_of(levels: int) -> int:
@@ -193,8 +187,7 @@ class Generator(PathGenerator):
     """Each return is a function of the noise of the last 127 days, unbounded (n, columns, time).
 
     Args:
-        receptive_field: how many days those are; None: as many as a window has. Memory within a window fades less
-            where it reaches beyond.
+        receptive_field: how many days those are; None: as many as a window has.
 
     Raises:
         ValueError: the data are not such windows, or an argument is not positive.
