@@ -108,7 +108,7 @@ compare ratios between lines, not numbers with those above.
 
 ## Pictures
 
-Of the first run of the line "{title}": real in grey, generated in orange, GARCH dotted or shaded.
+Of the first run of "{title}": real in grey, generated in orange, GARCH dotted or shaded.
 
 ![Densities of sums over 1, 5, 20 and 100 days](quant-horizons.png)
 ![Autocorrelations and leverage](quant-memory.png)

@@ -42,6 +42,11 @@ class ConstrainedGenerator(PathGenerator):
         super().__init__(spec, channels, field_of(levels), standard)
         self.columns = columns
         self.net = nn.Sequential(TCN(channels, width, levels), nn.Conv1d(width, 2 * columns, 1))
+        self.shape = self.shaper(channels, width)
+
+    def shaper(self, channels: int, width: int) -> nn.Module:
+        """What makes innovations, one a column in the first channels, of a day's noise (n, channels, time)."""
+        return nn.Identity()
 
     def parts(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(sigma, mu, eps) of noise (n, latent), each (n, columns, time), before returns are standardised."""
@@ -51,7 +56,7 @@ class ConstrainedGenerator(PathGenerator):
 
     def innovation(self, noise: Tensor) -> Tensor:
         """(n, columns, time) of the noise of the same days (n, channels, time)."""
-        return noise[:, : self.columns]
+        return self.shape(noise)[:, : self.columns]
 
     def returns(self, z: Tensor) -> Tensor:
         sigma, mu, eps = self.parts(z)
@@ -65,19 +70,8 @@ class Generator(ConstrainedGenerator):
         ValueError: the data are not such windows, or an argument is not positive.
     """
 
-    def __init__(
-        self,
-        spec: roles.Spec,
-        channels: int = 3,
-        width: int = 50,
-        standard: bool = False,
-        receptive_field: int | None = None,
-    ):
-        super().__init__(spec, channels, width, standard, receptive_field)
-        self.shape = nn.Sequential(nn.Conv1d(channels, width, 1), nn.PReLU(), nn.Conv1d(width, self.columns, 1))
-
-    def innovation(self, noise: Tensor) -> Tensor:
-        return self.shape(noise)
+    def shaper(self, channels: int, width: int) -> nn.Module:
+        return nn.Sequential(nn.Conv1d(channels, width, 1), nn.PReLU(), nn.Conv1d(width, self.columns, 1))
 
 
 @dataclass(frozen=True)
