@@ -78,6 +78,7 @@ discriminator judges by means over its window (`experiment=quant_gan_long`). Low
   lengths and weights of R1 ([quant-choice.md](quant-choice.md)). Its memory was built and chosen on that decade alone:
   the runs below are the first of it on these days. The other lines stand beside it: the paper's two networks at its
   127 days, of which the TCN is the nearer on these days alone, and what was chosen before there were longer memories.
+  Other discriminators of the first line were asked about there since, and are as good or better by a seed or two.
   Widths and batch were chosen by rough trials on these days, no better. The runs below see all days, as the paper's and
   GARCH do; no checkpoint of theirs was chosen: each is judged by its last.
 - With a memory of 511 days seeds differ more in ACF(|r|) than without: of seeds 31, 32, 33, 41, 42 and 51, four are
