@@ -34,13 +34,20 @@ DECIDE = ("emd_1", "dy_1", "acf_abs", "leverage")
 RATE_G, RATE_D = "optimizer.generator.lr", "optimizer.discriminator.lr"
 STEPS, WINDOW, R1 = "train.steps", "dataset.window", "loss.penalties.r1.weight"
 NETWORK, MEMORY, POOLING = "model.generator._target_", "model.generator.receptive_field", "model.discriminator.pooling"
+WIDTH, HIDDEN, DROPOUT = (f"model.discriminator.{key}" for key in ("width", "hidden", "dropout"))
+MEANS = {RATE_G: 5e-4, STEPS: 8000, WINDOW: 255, POOLING: "mean"}
+LONG = MEANS | {MEMORY: 511}
 SETTINGS = (
     ("quant_gan_csvnn", {RATE_G: 3e-4, STEPS: 16000, WINDOW: 127}),
     ("quant_gan_csvnn", {RATE_G: 3e-4, STEPS: 8000, WINDOW: 127}),
     ("quant_gan_csvnn", {RATE_G: 5e-4, STEPS: 8000, WINDOW: 127}),
     ("quant_gan_csvnn", {RATE_G: 5e-4, STEPS: 8000, WINDOW: 255}),
-    ("quant_gan_csvnn", {RATE_G: 5e-4, STEPS: 8000, WINDOW: 255, POOLING: "mean"}),
-    ("quant_gan_csvnn", {RATE_G: 5e-4, STEPS: 8000, WINDOW: 255, POOLING: "mean", MEMORY: 511}),
+    ("quant_gan_csvnn", MEANS),
+    ("quant_gan_csvnn", LONG),
+    ("quant_gan_csvnn", LONG | {WIDTH: 16}),
+    ("quant_gan_csvnn", LONG | {HIDDEN: 32}),
+    ("quant_gan_csvnn", LONG | {DROPOUT: 0.2}),
+    ("quant_gan_csvnn", LONG | {HIDDEN: 32, DROPOUT: 0.2}),
     ("quant_gan", {RATE_G: 5e-4, STEPS: 8000, WINDOW: 127}),
     ("quant_gan", {RATE_G: 5e-4, STEPS: 4000, WINDOW: 255}),
     ("quant_gan", {RATE_G: 5e-4, STEPS: 4000, WINDOW: 255, POOLING: "mean"}),
@@ -54,7 +61,10 @@ SETTINGS = (
 )
 """Experiments, and what is set of each."""
 SEEDS = "301,302,303"
-COLUMNS = ("network", "days", "memory of G", "D judges by", "rate of G", "rate of D", "steps", "R1")
+COLUMNS = (
+    *("network", "days", "memory of G", "D judges by", "width of D", "hidden", "dropout"),
+    *("rate of G", "rate of D", "steps", "R1"),
+)
 """What a setting is told apart by."""
 START, END = "1999-01-04", "2009-04-30"
 """The decade: the first day there is, and the last before those of docs/quant.md."""
@@ -126,14 +136,11 @@ def row(place: Path, n: int) -> dict[str, Any]:
     ours, garch = compare(real, paths), compare(real, fit_garch(real).paths(n, DAYS))
     flat = config.flatten(config.read(place))
     network = "TCN" if flat[NETWORK].endswith("tcn.Generator") else "C-SVNN"
-    memory, judged = flat.get(MEMORY) or flat[WINDOW], flat.get(POOLING, "newest")  # runs of before have neither
-    setting = (
-        network,
-        f"{flat[WINDOW]}",
-        f"{memory}",
-        judged,
-        *(f"{flat[key]:,}" for key in (RATE_G, RATE_D, STEPS, R1)),
-    )
+    # runs of before have no such keys
+    memory, judged, hidden, dropout = (flat.get(key) for key in (MEMORY, POOLING, HIDDEN, DROPOUT))
+    numbers = (flat[WIDTH], hidden or 0, dropout or 0, *(flat[key] for key in (RATE_G, RATE_D, STEPS, R1)))
+    shape = (network, f"{flat[WINDOW]}", f"{memory or flat[WINDOW]}", judged or "newest")
+    setting = (*shape, *(f"{number:,}" for number in numbers))
     return {"setting": setting, "seed": flat["seed"], "days": len(real)} | {k: ours[k] / garch[k] for k in ours}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -151,6 +152,36 @@ def test_means_are_over_all_days_that_a_block_made() -> None:
 def test_an_unknown_pooling_is_refused() -> None:
     with pytest.raises(ValueError, match="pooling=sum is not one of newest, mean"):
         tcn.Discriminator(SHORT, pooling="sum")
+
+
+def test_dropout_leaves_out_whole_channels_after_each_convolution_in_training() -> None:
+    D, seen = tcn.Discriminator(SHORT, width=40, dropout=0.3), []
+    for block in D.trunk[0].blocks:
+        second = [layer for layer in block.layers if isinstance(layer, nn.Conv1d)][1]
+        second.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+        block.register_forward_hook(lambda _, __, made: seen.append(made[0]))
+    x = torch.randn(60, 2, 15)
+    D(x)
+    gone = [(made == 0).double().mean(2) for made in seen]
+    assert len(gone) == 2 * 4
+    for share in gone:
+        assert set(share.unique().tolist()) == {0.0, 1.0} and abs(float(share.mean()) - 0.3) < 0.05
+    D.eval()
+    assert torch.equal(D(x), D(x))
+
+
+def test_hidden_neurons_bend_what_blocks_and_days_say_before_the_score() -> None:
+    D, x = tcn.Discriminator(SHORT, width=4, pooling="mean", hidden=6), torch.randn(5, 2, 15)
+    net, _, within, _ = D.trunk
+    neurons = nn.functional.leaky_relu(within(net(x)[..., 0]), tcn.SLOPE)
+    assert neurons.shape == (5, 6)
+    torch.testing.assert_close(D(x), D.head(neurons)[:, 0])
+
+
+@pytest.mark.parametrize(("wrong", "named"), [({"dropout": 1.0}, r"dropout=1\.0"), ({"hidden": -1}, "hidden=-1")])
+def test_a_discriminator_that_cannot_be_built_is_refused(wrong: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        tcn.Discriminator(SHORT, **wrong)
 
 
 @pytest.mark.parametrize("pooling", ["newest", "mean"])

@@ -68,13 +68,14 @@ def test_the_choice_is_the_lowest_mean_of_the_deciding_ratios() -> None:
 
     def row(setting: str, seed: int, deciding: float, rest: float) -> dict[str, object]:
         scores = {name: deciding if name in choose["DECIDE"] else rest for name in script["NAMES"]}
-        known = (setting, "127", "255", "newest", "0.0005", "0.001", "8,000", "0.01")
+        known = (setting, "127", "255", "newest", "32", "0", "0", "0.0005", "0.001", "8,000", "0.01")
         return {"setting": known, "seed": seed, "days": 2596, **scores}
 
     found = [row("slow", 1, 0.6, 9.0), row("slow", 2, 0.8, 9.0), row("fast", 1, 0.5, 0.1), row("fast", 2, 1.0, 0.1)]
     page = choose["page"](found, 500)
     assert "Chosen: network slow, days 127," in page and "2,596 daily" in page and "seeds 1, 2," in page
-    assert "| slow | 127 | 255 | newest | 0.0005 | 0.001 | 8,000 | 0.01 | 2 |" + 5 * " 0.7 ± 0.14 |" in page
+    line = "| slow | 127 | 255 | newest | 32 | 0 | 0 | 0.0005 | 0.001 | 8,000 | 0.01 | 2 |"
+    assert line + 5 * " 0.7 ± 0.14 |" in page
 
 
 def test_no_day_that_chooses_is_reported() -> None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
 from gan_runner.models import roles
-from gan_runner.models.checks import choice, positive
+from gan_runner.models.checks import choice, positive, share
 from gan_runner.models.layers import chain, draw_weights
 
 SLOPE, GAIN = 0.25, 0.6
@@ -52,16 +52,19 @@ def field_of(levels: int) -> int:
 class Block(nn.Module):
     """Two convolutions with PReLU: (n, inputs, time) -> what they make, and that plus its input, cropped to it.
 
-    With stride 2 only every second day is made, up to the last.
+    With stride 2 only every second day is made, up to the last. Dropout leaves out whole channels (Bai et al. 2018).
     """
 
-    def __init__(self, inputs: int, width: int, days: int, dilation: int = 1, stride: int = 1):
+    def __init__(self, inputs: int, width: int, days: int, dilation: int = 1, stride: int = 1, dropout: float = 0.0):
         super().__init__()
-        self.layers = nn.Sequential(
+        drop = nn.Dropout1d(dropout) if dropout else nn.Identity()
+        self.layers = chain(
             nn.Conv1d(inputs, width, days, dilation=dilation),
             nn.PReLU(),
+            drop,
             nn.Conv1d(width, width, days, dilation=dilation, stride=stride),
             nn.PReLU(),
+            drop,
         )
         self.beside = nn.Conv1d(inputs, width, 1) if inputs != width else nn.Identity()
         self.lost, self.stride = 2 * dilation * (days - 1), stride
@@ -94,16 +97,18 @@ class TCN(nn.Module):
         pooling: make one sum (n, width, 1) of one receptive field: of the newest day that each block made, or of the
             mean over its days. Each block then needs every second day that the block before it makes, which is a
             third of the work.
+        dropout: share of channels that each convolution leaves out in training.
 
     Raises:
         ValueError: `pooling` is unknown.
     """
 
-    def __init__(self, inputs: int, width: int, levels: int, pooling: str | None = None):
+    def __init__(self, inputs: int, width: int, levels: int, pooling: str | None = None, dropout: float = 0.0):
         super().__init__()
         self.reduce = choice(POOLINGS, pooling=pooling) if pooling else None
         later = [{"stride": 2} if pooling else {"dilation": 2**k} for k in range(levels)]
-        self.blocks = nn.ModuleList([Block(inputs, width, 1), *(Block(width, width, 2, **kind) for kind in later)])
+        blocks = (Block(width, width, 2, **kind, dropout=dropout) for kind in later)
+        self.blocks = nn.ModuleList([Block(inputs, width, 1, dropout=dropout), *blocks])
 
     def forward(self, x: Tensor) -> Tensor:
         skips = []
@@ -226,9 +231,13 @@ class Discriminator(roles.Discriminator):
         sizes: look at |x| beside x, in which clusters of volatility are seen in half as many steps.
         pooling: judge by the newest day that each block made (the paper), or by the mean over its days, in which what
             takes few days is seen many times.
+        hidden: neurons between that and the score; 0: none (the paper), which adds up what blocks and days say.
+        dropout: share of channels that each convolution leaves out in training, so that it does not learn the few
+            windows there are by heart; [0, 1).
 
     Raises:
-        ValueError: the data are not such windows, `width` is not positive, or `pooling` is unknown.
+        ValueError: the data are not such windows, `width` is not positive, `hidden` is negative, `pooling` is unknown,
+            or `dropout` is no share.
     """
 
     def __init__(
@@ -238,12 +247,16 @@ class Discriminator(roles.Discriminator):
         spectral_norm: bool = False,
         sizes: bool = False,
         pooling: str = "newest",
+        hidden: int = 0,
+        dropout: float = 0.0,
     ):
-        positive(width=width)
+        positive(width=width, hidden=hidden or 1)
+        share(dropout=dropout)
         levels, columns = levels_of(spec, "tcn"), spec.shape[0] * (2 if sizes else 1)
-        net = TCN(columns, width, levels, pooling=pooling)
-        trunk = chain(BesideSizes() if sizes else nn.Identity(), net, nn.Flatten())
-        super().__init__(trunk, nn.Linear(width, 1))
+        net = TCN(columns, width, levels, pooling, dropout)
+        neurons = [nn.Linear(width, hidden), nn.PReLU()] if hidden else []
+        trunk = chain(BesideSizes() if sizes else nn.Identity(), net, nn.Flatten(), *neurons)
+        super().__init__(trunk, nn.Linear(hidden or width, 1))
         if spectral_norm:
             for layer in [m for m in self.modules() if isinstance(m, (nn.Conv1d, nn.Linear))]:
                 parametrizations.spectral_norm(layer)
