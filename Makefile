@@ -73,10 +73,10 @@ table-ebm: setup ## docs/ebm.md: energy-based models in the plane (3 runs of a m
 table-tables: setup ## docs/tables.md: how good generated rows of tables are (about half an hour)
 	$(BIN)/python scripts/table_tables.py
 
-table-quant: setup ## docs/quant.md: Quant GANs against GARCH on the S&P 500, 36 runs of a quarter to half an hour on one core
+table-quant: setup ## docs/quant.md: Quant GANs against GARCH on the S&P 500, 45 runs of a quarter to half an hour on one core
 	$(BIN)/python scripts/table_quant.py
 
-choose-quant: setup ## docs/quant-choice.md: their settings by the decade before, 48 runs on one core
+choose-quant: setup ## docs/quant-choice.md: their settings by the decade before, 60 runs on one core
 	$(BIN)/python scripts/choose_quant.py
 
 table-vae: setup ## docs/vae.md: bounds of a VAE on Fashion-MNIST, three runs of a quarter of an hour on one core

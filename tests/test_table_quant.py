@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import runpy
+from pathlib import Path
 
 import torch
 
@@ -42,6 +44,15 @@ def test_page() -> None:
     assert all(
         len(cells) in (13, 14) for cells in table if cells[0] in {*script["ROWS"].values(), *script["PUBLISHED"]}
     )
+
+
+def test_a_run_has_the_line_of_its_own_words(tmp_path: Path) -> None:
+    for row in script["ROWS"]:
+        words = [word for word in script["command"](row, "31", "outputs") if "=" in word]
+        (tmp_path / "overrides.yaml").write_text(json.dumps(words))
+        assert script["row_of"](tmp_path) == row
+        (tmp_path / "overrides.yaml").write_text(json.dumps([*words, "model.generator.width=8"]))
+        assert script["row_of"](tmp_path) == ""
 
 
 def test_rows_are_experiments_that_share_their_pace() -> None:
