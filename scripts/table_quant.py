@@ -83,8 +83,8 @@ is better everywhere.
   nearer on these days alone, and what was chosen before there were longer memories. Widths and batch were chosen by
   rough trials on these days, no better. The runs below see all days, as the paper's and GARCH do; no checkpoint of
   theirs was chosen: each is judged by its last.
-- With a memory of 511 days seeds differ more in ACF(|r|) than without: of seeds 31, 32, 33, 41, 42 and 51, four are
-  nearer to the real path than GARCH is, and two remember volatility too long. The pictures are of the first.
+- Seeds differ in ACF(|r|): of seeds 31, 32, 33, 41, 42 and 43 of the first line, five are nearer to the real path than
+  GARCH is, of the second line's six, four; the others remember volatility too long. The pictures are of the first.
 - Paths of several C-SVNNs put together are no better: those of seeds 31 to 33, of 127 days, have 1.02 times GARCH's
   ACF(|r|), those of 41 to 43 1.06.
 - `python -m gan_runner.sample run=DIR n=500 length=4000` makes such paths of a run, as returns and prices; with
